@@ -19,7 +19,7 @@ from server.app import open_services
 from server.cli.demo.server_process import ServerProcess, free_ports
 from server.cli.demo.story import FORM, INTERVIEWEES, Demo, approve_tablet, enrol_tablet, publish_form, read_answers
 from server.cli.terminal import now_ms
-from server.database.commit_mark import mark_file, read_mark
+from server.database.commit_mark import CommitMark, MarkWriter, mark_file, read_mark
 from server.database.sqlite import SqliteDatabase
 from server.store import audit, chains, meta, worklist
 from server.store.chains import Gap
@@ -135,6 +135,23 @@ def reasons(field: Field) -> list[str]:
     """The first word of each item that says that the database went back."""
     items = worklist.list_open(field.services.db.read())
     return [item.reason.split()[0] for item in items if item.kind == "went_back"]
+
+
+def test_an_older_copy_written_into_the_open_file_is_noticed_at_the_next_commit(field: Field) -> None:
+    """As by `.restore` of the sqlite3 program: the file stays the same one, and the numbers pass the mark."""
+    database, busy = field.world.config.database, field.tablet()
+    former, evening = generation(field), power_cut(field, "evening").config.database
+    with field.services.db.write() as w:
+        audit.append(w, at=field.now, action="device.revoked", actor="registro", subject="lost")
+    with closing(sqlite3.connect(evening)) as source, closing(sqlite3.connect(database)) as into:
+        source.backup(into)
+    for _ in range(3):
+        field.push(busy, field.envelope(busy))
+    assert reasons(field) == ["mark.other_history"]
+    assert generation(field) != former
+    again = reopen(field)
+    assert reasons(again) == ["mark.other_history"]
+    again.services.db.close()
 
 
 def log_of(data: Path) -> Path:
@@ -317,8 +334,11 @@ def test_one_tablets_receipts_start_a_new_generation_once(field: Field) -> None:
     last.services.db.close()
 
 
-def test_the_same_snapshot_put_back_twice_is_noticed_twice(office: Office, tablet: Tablet) -> None:
+def test_the_same_snapshot_put_back_twice_is_noticed_twice(
+    office: Office, tablet: Tablet, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The second time its generation is one that the tablet has left."""
+    monkeypatch.setattr(MarkWriter, "last", CommitMark("", 0, ""))  # As after a restart: only the tablet knows better.
     field = office.field
     db = field.services.db
     evening = power_cut(field, "evening").config.database

@@ -18,12 +18,13 @@ import pytest
 
 from conftest import World
 from server import jobs
-from server.app import tablet_api
+from server.app import open_services, tablet_api
 from server.config import ConfigError
 from server.database.sqlite import SqliteDatabase
 from server.flows.intake import gaps
 from server.flows.operations import health, integrity, scrub
-from server.store import envelopes, worklist
+from server.flows.trust import enrolment
+from server.store import envelopes, meta, worklist
 from support.backups import run_chaski, run_for_json
 from support.databases import edit_by_hand
 from support.intake import ROUTE, Field, open_field
@@ -137,6 +138,45 @@ def test_a_row_that_a_person_deletes_is_missed_by_check_and_audit_verify(field: 
     for words in (("check",), ("audit", "verify")):
         ran = run_chaski(*words, "--data", field.world.data)
         assert (ran.exit_code, code in ran.stdout) == (1, True), ran.stdout
+
+
+HIDDEN = {
+    "closed": ("update referrals set state = 'closed'", "referral.changed"),
+    "in another queue": (
+        "update referrals set queue = (select id from queues where id <> queue limit 1)",
+        "referral.changed",
+    ),
+    "in training": ("update referrals set mode = 'training'", "referral.changed"),
+    "not urgent": ("update referrals set deadline = deadline * 9", "referral.changed"),
+    "on no work list": ("delete from work_items", "work.missing"),
+    "of a tablet that is no longer revoked": ("update devices set state = 'certified'", "device.changed"),
+}
+
+
+@pytest.mark.parametrize("what", HIDDEN)
+def test_a_screening_that_a_person_hides_by_hand_is_missed_by_check_and_scrub(field: Field, what: str) -> None:
+    tablet, database = field.tablet(), field.world.config.database
+    field.push(tablet, field.envelope(tablet))
+    with field.services.db.write() as w:
+        enrolment.revoke_devices(w, {tablet.key.kid}, actor="tests", now=field.now)
+    field.push(tablet, field.envelope(tablet))
+    assert (check(database), scrubbed(field)) == (set(), 0)
+    sql, code = HIDDEN[what]
+    edit_by_hand(database, sql)
+    assert code in {found for found, _ in check(database)}
+    assert scrubbed(field) >= 1
+    assert ("damage", code) in open_items(field)
+
+
+def test_of_two_screenings_with_one_number_a_damaged_one_is_asked_for(field: Field) -> None:
+    tablet = field.tablet()
+    field.push(tablet, field.envelope(tablet))
+    twin = field.envelope(tablet, at=(1, ""))
+    assert [item.outcome for item in field.push(tablet, twin)] == ["fork"]
+    change_envelope(field, twin)
+    assert scrubbed(field) == 1
+    told = field.message(tablet, generation=meta.get_generation(field.services.db.read()), receipted={tablet.chain: 1})
+    assert field.ask(tablet, told).again == {tablet.chain: ((1, 1),)}
 
 
 def test_a_screening_and_its_audit_row_deleted_together_leave_a_gap(field: Field) -> None:
@@ -275,6 +315,35 @@ def test_a_trigger_or_table_that_is_missing_or_changed_is_found(field: Field) ->
     assert {("schema.changed", "audit_stays"), ("schema.changed", "referrals_by_queue")} <= check(
         field.world.config.database
     )
+
+
+ROTTEN_SCHEMAS = {
+    "its words are no UTF-8": (b"CREATE TABLE sessions", 6, 7),
+    "its words are no SQL": (b"CREATE TABLE sessions", 6, 1),
+    "a column has another name": (b"prev text not null,\n      hash", 0, 1),
+}
+
+
+@pytest.mark.parametrize("what", ROTTEN_SCHEMAS)
+def test_a_changed_bit_in_the_schema_is_named_and_ends_no_command_in_a_traceback(field: Field, what: str) -> None:
+    tablet, database = field.tablet(), field.world.config.database
+    field.push(tablet, field.envelope(tablet))
+    field.services.db.truncate_log()
+    words, letter, bit = ROTTEN_SCHEMAS[what]
+    raw = bytearray(database.read_bytes())
+    place = raw.index(words) + letter
+    raw[place] ^= 1 << bit
+    with database.open("r+b") as opened:
+        opened.seek(place)
+        opened.write(raw[place : place + 1])
+    for command in (("check",), ("audit", "verify")):
+        ran = run_chaski(*command, "--data", field.world.data)
+        assert (ran.exit_code, ran.exception.__class__) == (1, SystemExit), ran.output
+    assert scrubbed(field) >= 1
+    assert "damage" in {kind for kind, _ in open_items(field)}
+    field.services.db.close()
+    with suppress(ConfigError):  # It starts with a renamed column, or says in one line why not.
+        open_services(field.world.config, lambda: field.now).db.close()
 
 
 # Sixty bits

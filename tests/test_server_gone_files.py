@@ -72,6 +72,13 @@ def replace_by_another(place: Place) -> Callable[[], object]:
     return lambda: kept.rename(place.database)
 
 
+def move_file_and_link_to_it(place: Place) -> Callable[[], object]:
+    """As on a full disk. The next start would look for the log beside the file, where there is none."""
+    moved = place.database.rename(place.folder.with_name("moved.db"))
+    (place.folder / "chaski.db").symlink_to(moved)
+    return lambda: moved.rename(place.database)
+
+
 def delete_files(place: Place) -> Callable[[], object]:
     for file in place.folder.glob("chaski.db*"):
         file.unlink()
@@ -88,6 +95,7 @@ HARM = (
     switch_link,
     move_file,
     move_log,
+    move_file_and_link_to_it,
     replace_by_copy,
     replace_by_another,
     delete_files,

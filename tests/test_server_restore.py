@@ -29,7 +29,7 @@ from server.config import ConfigError
 from server.database.sqlite import SqliteDatabase
 from server.flows.forms import halts
 from server.flows.forms import rollouts as rollout_flow
-from server.flows.operations import backup, restore, scratch_files
+from server.flows.operations import backup, restore, scratch_files, scrub
 from server.flows.trust import documents as trust_documents
 from server.flows.trust import enrolment
 from server.problems import Problem
@@ -395,11 +395,12 @@ def test_a_slow_clock_at_restore_makes_no_manifest_older_than_the_restored_one(
 
 # Damage
 
+ACCEPTED_GONE = "delete from envelopes where seq = 2"
 ACCEPTED = {
     "an audit row is changed": "update audit set actor = 'x' where number = 2",
     "audit rows are missing": "delete from audit where number between 3 and 4",
     "a screening is changed": "update envelopes set body = zeroblob(size) where seq = 2",
-    "a screening is gone": "delete from envelopes where seq = 2",
+    "a screening is gone": ACCEPTED_GONE,
     "a version is changed": "update versions set body = cast(' ' || body as blob)",
 }
 
@@ -437,6 +438,27 @@ def test_a_damaged_backup_is_restored_only_if_a_person_accepts_what_is_lost(
         assert {item.outcome for item in again.push(tablet, *raws)} <= {"stored", "duplicate"}
         assert {body for (body,) in again.rows("select body from envelopes")} == set(raws)
         assert envelopes.list_damaged(db.read()) == []
+
+
+@pytest.mark.parametrize("harm", ["update envelopes set body = zeroblob(size) where seq = 2", ACCEPTED_GONE])
+def test_damage_that_was_accepted_and_repaired_is_told_again_when_it_returns(
+    field: Field, world: World, identity: Path, backup_folder: Path, harm: str
+) -> None:
+    tablet = field.tablet()
+    raws = [field.envelope(tablet) for _ in range(3)]
+    field.push(tablet, *raws)
+    edit_by_hand(world.config.database, harm)
+    file = back_up_field(field, identity, backup_folder)
+    field.services.db.close()
+    lose_database(world.data)
+    run_for_json("restore", file, "--identity", identity, "--data", world.data, "--accept-damage")
+    with closing(SqliteDatabase(world.config.database)) as db:
+        again = replace(field, services=replace(field.services, db=db))
+        again.push(tablet, *raws)
+        assert run_chaski("check", "--data", world.data).exit_code == 0
+        edit_by_hand(world.config.database, harm)
+        assert run_chaski("check", "--data", world.data).exit_code == 1
+        assert scrub.scrub(db, world.config.database, now=again.now) >= 1
 
 
 def count_rows(database: Path) -> list[int]:

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from server.database.connection import Connection, Database, Row
+from server.database.snapshot import DAMAGE
 from server.flows.damage import Fault
 from server.store import audit, integrity
 
@@ -41,7 +42,15 @@ def verify_chain(db: Database, known: tuple[int, str] | None = None) -> AuditVer
 
 
 def verify(c: Connection, known: tuple[int, str] | None = None) -> AuditVerdict:
-    """Recompute every hash, then compare the chain with the tables. A hole or a change is one fault, not the end."""
+    """Recompute every hash, then compare the chain with the tables. A hole or a change is one fault, not the end; where
+    nothing more can be read, that is the only fault."""
+    try:
+        return _verify(c, known)
+    except DAMAGE as error:
+        return AuditVerdict(0, "", None, (Fault("pages.damaged", "audit", str(error)),), ())
+
+
+def _verify(c: Connection, known: tuple[int, str] | None) -> AuditVerdict:
     rows, number, head, found = 0, 0, audit.START, list[Fault]()
     met = known is None or known == (0, audit.START)
     for link in walk_chain(audit.iterate_rows(c)):

@@ -62,10 +62,7 @@ def _check_all(c: Connection, known: tuple[int, str] | None, progress: Progress)
         progress(table.name)
         faults += _guard(table.name, partial(_check_table, c, table))
     progress("audit chain")
-    try:
-        verdict = audit.verify(c, known)
-    except snapshot.DAMAGE as error:
-        return CheckResult((*faults, Fault("pages.damaged", "audit", str(error))), (), 0, "")
+    verdict = audit.verify(c, known)
     accepted = {(each.code, each.subject) for each in verdict.accepted}
     unaccepted = [fault for fault in faults if (fault.code, fault.subject) not in accepted]
     return CheckResult((*unaccepted, *verdict.faults), verdict.accepted, verdict.rows, verdict.head)

@@ -68,7 +68,10 @@ def _check_table(c: Connection, table: HashedTable, positions: Positions) -> Ite
 
 
 def _check_audit(c: Connection, positions: Positions) -> Iterator[Fault]:
-    """Go on from the row where the last run ended, if it still has its hash; look up the envelope of each row."""
+    """Go on from the row where the last run ended, if it still has its hash; look up the envelope of each row.
+
+    At the end of the chain it is compared with the tables.
+    """
     number, head = positions.pop("audit", (0, START))
     if number and not any(row["hash"] == head for row in audit_store.list_rows(c, after=number - 1, limit=1)):
         yield Fault("audit.broken", str(number))
@@ -79,6 +82,7 @@ def _check_audit(c: Connection, positions: Positions) -> Iterator[Fault]:
         positions["audit"] = (link.number, link.hash)
     if len(rows) < AUDIT_ROWS_A_RUN:
         positions.pop("audit", None)
+        yield from audit.join_tables(c)
     stored = [str(row["subject"]) for row in rows if row["action"] in STORED_ACTIONS]
     yield from (Fault("envelope.missing", id_) for id_ in integrity_store.list_absent_envelopes(c, stored))
 
