@@ -21,6 +21,7 @@ from conftest import World
 from screening_forms.engine.evaluator import Engine, load_engine
 from screening_forms.engine.interview import Interview
 from server.cli.main import main
+from server.cli.private_terminal import IDLE_SECONDS
 from server.cli.tablet.interview_pages import ShownText, question_page
 from server.cli.terminal import now_ms
 from support import forms as support_forms
@@ -393,6 +394,7 @@ def test_one_key_hides_the_screen_and_the_same_key_shows_it_again(field: Field, 
 def test_the_screen_hides_itself_after_the_idle_time(field: Field, folder: Path) -> None:
     words = ("device", "screen", FORM, "--tablet", folder, "--language", "es")
     assert "lu ma mi ju vi" in Inspector(field.commands, *words, idle=0.2).see_calendar()
+    assert IDLE_SECONDS == 5 * 60
 
 
 def test_the_danger_key_leads_to_a_referral_with_the_danger_tier(field: Field, folder: Path) -> None:

@@ -22,7 +22,7 @@ from sync.errors import SyncError
 
 # Where each command is defined, as `module:name` under server.cli.
 COMMANDS = {
-    "init": "admin.server:init",
+    "init": "admin.init:init",
     "serve": "admin.server:serve_command",
     "trust": "admin.server:trust_group",
     "audit": "admin.server:audit_group",
