@@ -246,13 +246,31 @@ def test_a_tablet_beyond_its_bytes_alone_is_refused_and_keeps_its_envelopes(fiel
 
 
 def test_a_courier_pays_for_what_it_brings_and_spoils_no_other_tablet(field: Field) -> None:
-    thief, honest = field.tablet(), field.tablet()
+    thief, honest, other = field.tablet(), field.tablet(), field.tablet()
     raw = field.envelope(honest)
     budget = StorageBudget(tablet=len(raw) + len(raw) // 2)
     carried = [field.envelope(thief) for _ in range(3)]
     assert not full(field, honest, budget, carried[0])
     assert full(field, honest, budget, raw), "it carried another tablet's envelope"
-    assert not full(field, thief, budget, carried[1])
+    assert not full(field, other, budget, field.envelope(other))
+    assert [(item.kind, item.dev) for item in listed(field)] == [("quota", honest.key.kid)]
+
+
+@pytest.mark.parametrize("revoked", ["neither", "courier", "signer", "both"])
+def test_of_two_stolen_keys_neither_stores_beyond_the_budget_of_the_other(field: Field, revoked: str) -> None:
+    courier, signer = field.tablet(), field.tablet()
+    size = len(field.envelope(field.tablet()))
+    budget = StorageBudget(tablet=(REVOKED_SHARE if revoked != "neither" else 1) * (3 * size + size // 2))
+    for tablet in {"neither": [], "courier": [courier], "signer": [signer], "both": [courier, signer]}[revoked]:
+        revoke(field, tablet)
+    for _ in range(3):
+        assert not full(field, courier, budget, field.envelope(signer))
+    assert full(field, courier, budget, field.envelope(signer))
+    assert field.rows("select count(*) from envelopes") == [(3,)]
+    usage = field.rows("select dev, bytes = quarantined from tablet_usage")
+    assert sorted(usage) == sorted(
+        [(courier.key.kid, int(revoked in ("courier", "both"))), (signer.key.kid, int(revoked in ("signer", "both")))]
+    )
 
 
 def test_the_last_part_of_the_database_is_kept_for_tablets_that_stored_little(world: World) -> None:
