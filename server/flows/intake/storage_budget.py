@@ -14,20 +14,20 @@ from server.store import tablet_usage
 from server.store.devices import Device
 
 MIB = 1024 * 1024
-REVOKED_SHARE = 32
-"""Since its revocation, a tablet may store this fraction (1/32) of what a certified one may."""
 RESERVE_SHARE = 4
-"""The last quarter of the database's limit is kept for tablets that have stored little."""
+"""The last quarter of the database's space is kept for tablets that have stored little."""
 HEAVY_SHARE = 8
-"""A tablet that has stored an eighth of the database's limit has stored much."""
+"""In the last quarter, a tablet that has stored an eighth of what is left has stored much. What is left falls with each
+such tablet, so several stolen keys together leave room for the others too."""
+REVOKED_SHARE = 32
+"""Since its revocation, a tablet may store this fraction (1/32) of what a certified one may, or of what is left."""
 
 
 @dataclass(frozen=True)
 class StorageBudget:
-    """`tablet`: the most bytes of one tablet. `database`: the limit of the database in bytes; 0 = the disk alone."""
+    """`tablet`: the most bytes of one tablet. The space of the database limits it further."""
 
     tablet: int = 1024 * MIB
-    database: int = 0
 
 
 DEFAULT = StorageBudget()
@@ -35,29 +35,35 @@ DEFAULT = StorageBudget()
 
 @dataclass
 class Account:
-    """What one tablet may still store, and what a batch has taken of it. `revoked`: what it takes waits for people."""
+    """What one tablet may still store, and what a batch has taken of it. `revoked`: what it takes waits for people.
+
+    `spare`: what is left for the batch of any tablet, however little it has stored.
+    """
 
     dev: str
     room: int
+    spare: int
     revoked: bool
     taken: int = 0
 
     def take(self, size: int) -> None:
-        """Count bytes that are stored. Raises Problem `storage.quota`, with the tablet, without room for them."""
+        """Count bytes that are stored. Raises Problem `storage.quota`, with the tablet, if it has no room for them, and
+        `storage.full` if no tablet would have."""
         self.taken += size
         if self.taken > self.room:
-            raise Problem("storage.quota", dev=self.dev)
+            raise Problem("storage.full") if self.taken > self.spare else Problem("storage.quota", dev=self.dev)
 
 
 def open_account(w: Connection, dev: str, device: Device | None, budget: StorageBudget) -> Account:
     """Return how many more bytes of screenings a tablet may store now; a room of 0 or less: none."""
-    used, revoked = tablet_usage.get(w, dev), device is None or device.state != "certified"
-    if revoked:
-        whole = min(budget.tablet, budget.database or budget.tablet)
-        return Account(dev, whole // REVOKED_SHARE - used.quarantined, revoked)
-    if budget.database and w.remaining_bytes() < budget.database // RESERVE_SHARE:
-        return Account(dev, min(budget.tablet, budget.database // HEAVY_SHARE) - used.bytes, revoked)
-    return Account(dev, budget.tablet - used.bytes, revoked)
+    used, space = tablet_usage.get(w, dev), w.space()
+    spare = space.left // HEAVY_SHARE
+    if device is None or device.state != "certified":
+        most = min(budget.tablet, space.left) // REVOKED_SHARE
+        return Account(dev, most - used.quarantined, spare, revoked=True)
+    in_reserve = space.left < space.whole // RESERVE_SHARE
+    most = min(budget.tablet, spare) if in_reserve else budget.tablet
+    return Account(dev, most - used.bytes, spare, revoked=False)
 
 
 def close_account(w: Connection, account: Account) -> None:
