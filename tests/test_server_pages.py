@@ -7,64 +7,77 @@ from typing import Any
 
 import pytest
 
-from server.store import devices, referrals, worklist
-from server.store.rollouts import add_rollout
+from server.api.openapi import operations
+from server.store import devices, people, referrals, worklist
+from server.store.queues import Queue, put_queue
+from server.store.rollouts import add_rollout, set_state
 from server.store.versions import NewVersion, add_version
 from support.clients import Office
 from support.intake import Field
 from sync.exchange.staff_session import StaffSession
 from test_server_staff_api import Client, client
 
-Fill = Callable[[Field], None]
+Fill = Callable[[Field, int], None]
+"""Adds five rows to a list; the number of rows that it added before."""
 
 
-def fill_queue(field: Field) -> None:
+def fill_queue(field: Field, _: int = 0) -> None:
     tablet = field.tablet()
     field.push(tablet, *(field.envelope(tablet) for _ in range(5)))
 
 
-def fill_training_queue(field: Field) -> None:
+def fill_training_queue(field: Field, _: int = 0) -> None:
     fill_queue(field)
     with field.services.db.write() as w:
         w.execute("update referrals set mode = 'training', deadline = null")
 
 
-def fill_work(field: Field) -> None:
+def fill_queues(field: Field, first: int = 0) -> None:
     with field.services.db.write() as w:
-        for number in range(5):
+        for number in range(first, first + 5):
+            put_queue(w, Queue(f"q{number}", "17", f"k{number}", "17-protection", "t"))
+            people.grant_queue(w, f"q{number}", "national")
+
+
+def fill_work(field: Field, first: int = 0) -> None:
+    with field.services.db.write() as w:
+        for number in range(first, first + 5):
             worklist.add_item(w, kind="silent", dev=f"d{number}", at=number)
 
 
-def fill_devices(field: Field) -> None:
+def fill_devices(field: Field, first: int = 0) -> None:
     with field.services.db.write() as w:
-        for number in range(5):
-            devices.add_device(w, dev=f"{number}", key=b"k", label="l", region="17", at=7 if number < 3 else number)
+        for number in range(first, first + 5):
+            at = 7 if number < 3 else number
+            devices.add_device(w, dev=f"{number}", key=b"k", label="l", region="17", at=at)
 
 
-def fill_versions(field: Field) -> None:
+def fill_versions(field: Field, first: int = 0) -> None:
     with field.services.db.write() as w:
-        for number in range(5):
+        for number in range(first, first + 5):
             made = NewVersion("otra", str(number), "training", f"{number}", "", "", b"{}", None)
             id_ = add_version(w, made, state="published", author="ceremony", at=1)
-            add_rollout(w, id_, regions=None, devices=None, share_permille=None, starts=1, at=1, by="x")
+            id_ = add_rollout(w, id_, regions=None, devices=None, share_permille=None, starts=1, at=1, by="x")
+            set_state(w, id_, state="live", since=1)
 
 
-def fill_tokens(field: Field) -> None:
+def fill_tokens(field: Field, _: int = 0) -> None:
     maker = client(field, "autora")
     for _ in range(5):
         assert maker.post("/v1/tokens", json={"label": "l", "roles": ["author"], "days": 1}).status_code == 201
 
 
-def fill_tables(field: Field) -> None:
+def fill_tables(field: Field, first: int = 0) -> None:
     with field.services.db.write() as w:
-        for number in range(5):
-            w.execute("insert into rule_tables values ('policy', ?, 'f', '', 1, 'x')", [f"f_{number}"])
+        for kind in ("policy", "indicator_set"):
+            for number in range(first, first + 5):
+                w.execute("insert into rule_tables values (?, ?, 'f', '', 1, 'x')", [kind, f"f_{number:02}"])
 
 
-def fill_statistics(field: Field) -> None:
+def fill_statistics(field: Field, first: int = 0) -> None:
     with field.services.db.write() as w:
-        for number in range(1, 6):
-            month = f"2020-0{number}"
+        for number in range(first, first + 5):
+            month = f"{1990 + number}-01"
             w.execute("insert into statistics_periods values ('field', ?, ?, 50, 1)", [month, month])
             w.execute("insert into statistics_figures values ('field', ?, 'sex', 'female', '50')", [month])
 
@@ -72,7 +85,7 @@ def fill_statistics(field: Field) -> None:
 LISTS: dict[str, tuple[str, Fill]] = {
     "/v1/queues/17-protection": ("proteccion-17", fill_queue),
     "/v1/queues/17-protection?mode=training": ("proteccion-17", fill_training_queue),
-    "/v1/queues": ("nacional", fill_queue),
+    "/v1/queues": ("nacional", fill_queues),
     "/v1/work-list": ("publicacion", fill_work),
     "/v1/devices": ("publicacion", fill_devices),
     "/v1/versions": ("publicacion", fill_versions),
@@ -80,6 +93,7 @@ LISTS: dict[str, tuple[str, Fill]] = {
     "/v1/rollouts": ("publicacion", fill_versions),
     "/v1/tokens": ("autora", fill_tokens),
     "/v1/policies": ("autora", fill_tables),
+    "/v1/indicator-sets": ("autora", fill_tables),
     "/v1/statistics": ("publicacion", fill_statistics),
 }
 
@@ -96,7 +110,7 @@ def fetch(who: Client, address: str) -> tuple[list[Any], str]:
 @pytest.mark.parametrize("address", LISTS)
 def test_the_pages_of_a_list_are_together_the_whole_list(field: Field, address: str) -> None:
     login, fill = LISTS[address]
-    fill(field)
+    fill(field, 0)
     who = client(field, login)
     whole, more = fetch(who, address)
     assert (len(whole) >= 5, more) == (True, "")
@@ -107,6 +121,44 @@ def test_the_pages_of_a_list_are_together_the_whole_list(field: Field, address: 
             assert 0 < len(page) <= size
             walked += page
         assert walked == whole
+
+
+def statements_of(field: Field, who: Client, address: str) -> list[str]:
+    """The SQL statements that one page of a list takes. The test's client answers in this thread."""
+    reader, seen = field.services.db.read().conn, list[str]()  # type: ignore[attr-defined]
+    reader.set_trace_callback(seen.append)
+    try:
+        fetch(who, address)
+    finally:
+        reader.set_trace_callback(None)
+    return seen
+
+
+@pytest.mark.parametrize("address", LISTS)
+def test_a_long_list_takes_no_more_statements_than_a_short_one(field: Field, address: str) -> None:
+    login, fill = LISTS[address]
+    whole = f"{address}{'&' if '?' in address else '?'}limit=1000"
+    who = client(field, login)
+    fill(field, 0)
+    few, before = fetch(who, whole)[0], statements_of(field, who, whole)
+    for first in (5, 10, 15):
+        fill(field, first)
+    many, after = fetch(who, whole)[0], statements_of(field, who, whole)
+    assert len(many) >= len(few) + 15
+    assert len(after) == len(before)
+
+
+def test_no_list_of_the_staff_api_is_left_out_of_these_tests(field: Field) -> None:
+    document = client(field, "autora").get("/openapi.json").json
+    found = {
+        path
+        for method, path, operation in operations(document)  # type: ignore[arg-type]
+        if method == "get" and "Link" in operation["responses"]["200"].get("headers", {})
+    }
+    tested = {address.partition("?")[0] for address in LISTS}
+    # The tables have one path; the differences of two versions are computed in memory.
+    named = {"/v1/queues/{queue}": "/v1/queues/17-protection", "/v1/{tables}": "/v1/policies"}
+    assert {named.get(path, path) for path in found} - tested == {"/v1/versions/{version}/difference"}
 
 
 @pytest.mark.parametrize("query", ["limit=0", "limit=1001", "limit=x", "after=%27", "after=../.."])

@@ -140,12 +140,19 @@ def list_open(c: Connection, queue: str, mode: str, *, after: str = "", most: in
     return [Referral(**item) for item in c.rows(_SELECT + sql, [queue, mode, due, due, arrival, most])]
 
 
-def count_open(c: Connection, queue: str, mode: str, *, now: int) -> tuple[dict[str, int], int]:
-    """Return the number of a queue's open referrals per state, and how many no desk accepted by the deadline."""
-    sql = "select count(*) as count from referrals where queue = ? and mode = ? and state = ?"
-    states = {state: c.rows(sql, [queue, mode, state])[0]["count"] for state in OPEN_STATES}
-    late = f"{sql} and deadline < ?"
-    return states, sum(c.rows(late, [queue, mode, state, now])[0]["count"] for state in OPEN_STATES[:2])
+def count_open(c: Connection, queues: Collection[str], mode: str, *, now: int) -> dict[str, dict[str, int]]:
+    """Return, for each of these queues, the number of its open referrals per state, and as `overdue` how many no desk
+    accepted by the deadline."""
+    # Each count seeks one part of an index, so that closed referrals cost nothing.
+    count = "(select count(*) from referrals where queue = q.id and mode = :mode and state = '{}'{})"
+    counts = [f"{count.format(state, '')} as {state}" for state in OPEN_STATES]
+    late = " + ".join(count.format(state, " and deadline < :now") for state in OPEN_STATES[:2])
+    places = ", ".join(f":q{number}" for number in range(len(queues)))
+    found = c.rows(
+        f"select id, {', '.join(counts)}, {late} as overdue from queues q where id in ({places})",  # noqa: S608
+        {"mode": mode, "now": now, **{f"q{number}": queue for number, queue in enumerate(queues)}},
+    )
+    return {item.pop("id"): item for item in found}
 
 
 def list_lapsed(c: Connection, now: int) -> list[Referral]:

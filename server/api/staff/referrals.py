@@ -28,7 +28,7 @@ _STATE_PROBLEMS = ("referral.wrong_state", "referral.held_by_another")
 
 
 def _describe_queue(found: QueueCounts) -> dict[str, Any]:
-    return {**asdict(found.queue), **found.states, "overdue": found.overdue}
+    return {**asdict(found.queue), **found.counts}
 
 
 def _describe_referral(found: Referral, route: Route | None) -> dict[str, Any]:

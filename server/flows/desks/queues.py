@@ -20,24 +20,18 @@ from sync.envelope.route import Route
 
 @dataclass(frozen=True)
 class QueueCounts:
-    """A queue and its number of referrals per state. `overdue` counts referrals that no desk accepted by the
-    deadline."""
+    """A queue, its number of referrals per state, and as `overdue` of those that no desk accepted by the deadline."""
 
     queue: Queue
-    states: Mapping[str, int]
-    overdue: int
+    counts: Mapping[str, int]
 
 
 def count_queues(db: Database, person: StaffAccount, *, mode: str, now: int) -> list[QueueCounts]:
     """Return the person's queues with their counts."""
     connection = db.read()
     seen = people.list_visible_queues(connection, person.id)
-    return [_count_queue(connection, queue, mode, now) for queue in queues.list_queues(connection) if queue.id in seen]
-
-
-def _count_queue(connection: Connection, queue: Queue, mode: str, now: int) -> QueueCounts:
-    states, late = referrals.count_open(connection, queue.id, mode, now=now)
-    return QueueCounts(queue, states, late)
+    counts = referrals.count_open(connection, seen, mode, now=now)
+    return [QueueCounts(queue, counts[queue.id]) for queue in queues.list_queues(connection) if queue.id in counts]
 
 
 def list_referrals(
