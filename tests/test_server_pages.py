@@ -15,7 +15,7 @@ from server.store.versions import NewVersion, add_version
 from support.clients import Office
 from support.intake import Field
 from sync.exchange.staff_session import StaffSession
-from test_server_staff_api import Client, client
+from test_server_staff_api import Client, client, code
 
 Fill = Callable[[Field, int], None]
 """Adds five rows to a list; the number of rows that it added before."""
@@ -37,6 +37,24 @@ def fill_queues(field: Field, first: int = 0) -> None:
         for number in range(first, first + 5):
             put_queue(w, Queue(f"q{number}", "17", f"k{number}", "17-protection", "t"))
             people.grant_queue(w, f"q{number}", "national")
+
+
+def fill_long_queue(field: Field, deadline: str, many: int = 2_000) -> None:
+    """Copy one screening of a queue many times, with `deadline` (SQL)."""
+    tablet = field.tablet()
+    field.push(tablet, field.envelope(tablet))
+    copied = {"envelopes": "'e' || n, 'j' || n, n, n", "referrals": f"'r' || n, 'e' || n, n, 'training', {deadline}"}
+    own = {"envelopes": ("id", "jti", "seq", "arrival"), "referrals": ("id", "envelope", "arrival", "mode", "deadline")}
+    with field.services.db.write() as w:
+        for table, values in copied.items():
+            row = w.row(f"select * from {table}")  # noqa: S608 (constants of this test)
+            rest = ", ".join(name for name in row or {} if name not in own[table])
+            w.execute(
+                f"insert into {table} ({', '.join(own[table])}, {rest}) with recursive numbers (n) as"  # noqa: S608
+                f" (select 2 union all select n + 1 from numbers where n < {many}) select {values}, {rest}"
+                f" from numbers, (select * from {table} limit 1)"
+            )
+        w.execute(f"update referrals set mode = 'training', deadline = {deadline}")  # noqa: S608
 
 
 def fill_work(field: Field, first: int = 0) -> None:
@@ -181,15 +199,40 @@ def test_a_referral_closed_between_two_pages_skips_and_repeats_no_other(field: F
 
 def test_a_page_of_a_long_queue_reads_no_more_than_its_rows(field: Field) -> None:
     """The database walks the index from the cursor on: its plan sorts nothing and scans no table."""
-    sql = "explain query plan select r.id from referrals r where r.queue = 'q' and r.mode = 'field'"
-    sql += f" and r.state <> 'closed' and {referrals.DUE} >= 5 order by {referrals.DUE}, r.arrival limit 9"
-    plan = field.rows(sql)
-    assert [row[3] for row in plan] == ["SEARCH r USING INDEX referrals_in_order (queue=? AND mode=? AND <expr>>?)"]
+    asked = statements_of(field, client(field, "proteccion-17"), "/v1/queues/17-protection")
+    plans = [[row[3] for row in field.rows(f"explain query plan {sql}")] for sql in asked if "r.mode = " in sql]
+    seek = "SEARCH r USING INDEX referrals_in_order (queue=? AND mode=? AND"
+    assert [plan[0] for plan in plans] == [f"{seek} <expr>=? AND arrival>?)", f"{seek} <expr>>?)"]
+    assert [step for plan in plans for step in plan if "SCAN" in step or "B-TREE" in step] == []
     for which in ("closed is null", "decision = 'keep_apart'"):
         sql = f"explain query plan select id from work_items where {which} and id > 5 order by id"  # noqa: S608
         ((_, _, _, step),) = field.rows(sql)
         assert "USING" in step
         assert "INDEX work_items_" in step
+
+
+def test_a_page_deep_in_a_queue_of_equal_deadlines_costs_as_much_as_the_first(field: Field) -> None:
+    fill_long_queue(field, "null")
+    ids = [id_ for (id_,) in field.rows("select id from referrals order by arrival")]
+    who = client(field, "proteccion-17")
+
+    def steps(after: str) -> int:
+        counted, reader = [0], field.services.db.read().conn  # type: ignore[attr-defined]
+        reader.set_progress_handler(lambda: counted.append(0), 10)
+        page, _ = fetch(who, f"/v1/queues/17-protection?mode=training&limit=5&after={after}")
+        reader.set_progress_handler(None, 0)
+        assert [each["id"] for each in page] == ids[ids.index(after) + 1 :][:5]
+        return len(counted)
+
+    assert steps(ids[1_900]) < steps(ids[1]) + 20
+
+
+@pytest.mark.parametrize("address", ["queues/17-protection", "queues", "devices", "tokens", "policies"])
+def test_a_cursor_that_no_list_gave_is_refused_and_ends_no_list(field: Field, address: str) -> None:
+    login, fill = LISTS[f"/v1/{address}"]
+    fill(field, 0)
+    answer = client(field, login).get(f"/v1/{address}", after="vanished")
+    assert code(answer) == (422, "list.bad_cursor")
 
 
 def test_a_desk_sees_its_own_items_and_no_others_on_every_page(field: Field) -> None:

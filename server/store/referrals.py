@@ -124,20 +124,34 @@ def list_ids_by_envelope(c: Connection, ids: Collection[str]) -> dict[str, list[
     return found
 
 
-def list_open(c: Connection, queue: str, mode: str, *, after: str = "", most: int = 1000) -> list[Referral]:
-    """Return a page of the open referrals of a queue, most urgent first. `mode` separates training from field work.
+@dataclass(frozen=True)
+class Place:
+    """A place in the order of a queue."""
 
-    `after`: the id of the referral before the page, which may be closed by now; "" = the first page.
-    """
-    begin = c.row(f"select {DUE} as due, r.arrival from referrals r where r.id = ?", [after])  # noqa: S608
-    if after and begin is None:
-        return []
-    due, arrival = (begin["due"], begin["arrival"]) if begin else (0, 0)
-    sql = (
-        f"where r.queue = ? and r.mode = ? and r.state <> 'closed' and {DUE} >= ? and ({DUE} > ? or r.arrival > ?)"
-        f" order by {DUE}, r.arrival limit ?"
-    )
-    return [Referral(**item) for item in c.rows(_SELECT + sql, [queue, mode, due, due, arrival, most])]
+    due: int
+    arrival: int
+
+
+START = Place(-1, -1)
+
+
+def find_place(c: Connection, id_: str) -> Place | None:
+    """Return the place of a referral, open or closed, in its queue, or None if there is no such referral."""
+    found = c.row(f"select {DUE} as due, arrival from referrals r where id = ?", [id_])  # noqa: S608 (a constant)
+    return Place(**found) if found else None
+
+
+def list_open(c: Connection, queue: str, mode: str, *, after: Place = START, most: int = 1000) -> list[Referral]:
+    """Return a page of the open referrals of a queue, most urgent first. `mode` separates training from field work."""
+    # Two seeks in the index: one alone would walk over all referrals with the same deadline before the place.
+    with_it = f"{DUE} = ? and r.arrival > ? order by r.arrival"
+    same = _list_part(c, with_it, [queue, mode, after.due, after.arrival, most])
+    return same + _list_part(c, f"{DUE} > ? order by {DUE}, r.arrival", [queue, mode, after.due, most - len(same)])
+
+
+def _list_part(c: Connection, which: str, about: list[str | int]) -> list[Referral]:
+    sql = f"where r.queue = ? and r.mode = ? and r.state <> 'closed' and {which} limit ?"
+    return [Referral(**item) for item in c.rows(_SELECT + sql, about)]
 
 
 def count_open(c: Connection, queues: Collection[str], mode: str, *, now: int) -> dict[str, dict[str, int]]:

@@ -39,13 +39,16 @@ def list_referrals(
 ) -> list[tuple[Referral, Route | None]]:
     """Return a page of the open referrals of a queue, most urgent first.
 
-    `after` is the id of the referral before the page. Raises Problem `queue.other_desk` if the person does not work
-    there.
+    `after` is the id of the referral before the page, which may be closed by now. Raises Problem `queue.other_desk` if
+    the person does not work there, and `list.bad_cursor` if there is no such referral.
     """
     connection = db.read()
     if queue not in people.list_visible_queues(connection, person.id):
         raise Problem("queue.other_desk", queue)
-    found = referrals.list_open(connection, queue, mode, after=after, most=most)
+    place = referrals.find_place(connection, after) if after else referrals.START
+    if place is None:
+        raise Problem("list.bad_cursor", after)
+    found = referrals.list_open(connection, queue, mode, after=place, most=most)
     routes = envelopes.list_routes(connection, [each.envelope for each in found])
     return [(each, routes.get(each.envelope)) for each in found]
 
