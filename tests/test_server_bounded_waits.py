@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gzip
+import secrets
 import sqlite3
 import threading
 import time
@@ -13,6 +15,7 @@ import pytest
 from flask.testing import FlaskClient
 
 from server.api import docs_page, openapi
+from server.api.flask_app import PackedBytes
 from server.app import staff_api, tablet_api
 from server.database import sqlite
 from server.database.connection import DatabaseBusyError
@@ -156,3 +159,33 @@ def test_a_constant_document_is_made_once_whoever_asks_for_it(
     packed = app.test_client().get(path, headers={"Accept-Encoding": "gzip"})
     assert packed.headers["Content-Encoding"] == "gzip"
     assert len(packed.data) < len(body) / 2
+
+
+@pytest.mark.parametrize("many", [17, 60])
+def test_documents_asked_for_in_turn_are_compressed_once_each(monkeypatch: pytest.MonkeyPatch, many: int) -> None:
+    compressed: list[bytes] = []
+    compress = gzip.compress
+    monkeypatch.setattr(gzip, "compress", lambda body, **how: (compressed.append(body), compress(body, **how))[1])
+    cache, bodies = PackedBytes(2**20), [f"{number} ".encode() * 500 for number in range(many)]
+    for _ in range(3):
+        assert [gzip.decompress(cache.get(body)) for body in bodies] == bodies
+    assert compressed == bodies
+
+
+def test_compressed_documents_take_no_more_memory_than_their_limit() -> None:
+    cache = PackedBytes(40_000)
+    for _ in range(20):
+        cache.get(secrets.token_bytes(10_000))
+    assert sum(map(len, cache.held())) <= 40_000
+
+
+@pytest.mark.parametrize("path", ["/v1/manifest", "/openapi.json"])
+def test_nothing_is_compressed_for_a_client_that_has_the_document(
+    field: Field, monkeypatch: pytest.MonkeyPatch, path: str
+) -> None:
+    http = tablet_api(field.services).test_client()
+    tag = http.get(path).headers["ETag"]
+    compressed: list[bytes] = []
+    monkeypatch.setattr(gzip, "compress", lambda body, **_: compressed.append(body))
+    answer = http.get(path, headers={"If-None-Match": tag, "Accept-Encoding": "gzip"})
+    assert (answer.status_code, compressed) == (304, [])

@@ -8,10 +8,8 @@ from __future__ import annotations
 import os
 import shutil
 import sqlite3
-import subprocess
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 
@@ -23,6 +21,7 @@ from server.cli.demo.story import FORM, INTERVIEWEES, Demo, enrol_tablet, publis
 from server.cli.terminal import now_ms
 from support.hostile_server import assert_intact, post_message, run_server, send_request
 from support.intake import Field, open_field
+from support.small_disk import mounted
 from sync.errors import SyncError
 from sync.exchange.messages import SIGNATURE_HEADER
 from sync.exchange.transport import RefusedError
@@ -41,53 +40,6 @@ def field(world: World) -> Iterator[Field]:
     opened = open_field(world)
     yield opened
     opened.services.db.close()
-
-
-@dataclass(frozen=True)
-class Disk:
-    """A small separate filesystem."""
-
-    folder: Path
-
-    @property
-    def _filler(self) -> Path:
-        return self.folder / "filler"
-
-    def fill(self) -> None:
-        """Fill the disk to the last byte."""
-        with self._filler.open("ab", buffering=0) as file:
-            for size in (MIB, 4096, 1):
-                try:
-                    while file.write(bytes(size)) == size:
-                        pass
-                except OSError:
-                    continue
-
-    def free(self, size: int | None = None) -> None:
-        """Free the space again, or only `size` bytes of it."""
-        if size is None:
-            self._filler.unlink()
-        else:
-            os.truncate(self._filler, self._filler.stat().st_size - size)
-
-
-@contextmanager
-def mounted(folder: Path, mib: int) -> Iterator[Disk]:
-    """Mount a small tmpfs. Skips only if this user may not mount."""
-    folder.mkdir()
-    command = ["mount", "-t", "tmpfs", "-o", f"size={mib}m,mode=0700", "tmpfs", str(folder)]
-    try:
-        refused = subprocess.run(command, capture_output=True, text=True, check=False).stderr
-    except FileNotFoundError:
-        refused = "there is no mount command"
-    if not os.path.ismount(folder):
-        if os.geteuid() == 0 and os.environ.get("CI"):
-            pytest.fail(f"root in CI may not mount a small filesystem: {refused}")
-        pytest.skip(f"this user may not mount a small filesystem: {refused}")
-    try:
-        yield Disk(folder)
-    finally:
-        subprocess.run(["umount", "--lazy", str(folder)], check=True)
 
 
 def test_a_full_database_answers_507_stores_nothing_and_goes_on_once_it_has_room(

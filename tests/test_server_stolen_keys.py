@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
@@ -26,6 +26,7 @@ from server.store.worklist import WorkItem
 from support.clients import FORM, STORY, Office, PassingAnswer, answers
 from support.databases import writing_connection
 from support.intake import Field, Tablet
+from support.small_disk import mounted
 from sync.documents import receipt
 from sync.documents.signed import Document
 from sync.durations import DAY
@@ -246,39 +247,98 @@ def test_a_tablet_beyond_its_bytes_alone_is_refused_and_keeps_its_envelopes(fiel
 
 
 def test_a_courier_pays_for_what_it_brings_and_spoils_no_other_tablet(field: Field) -> None:
-    thief, honest = field.tablet(), field.tablet()
+    thief, honest, other = field.tablet(), field.tablet(), field.tablet()
     raw = field.envelope(honest)
     budget = StorageBudget(tablet=len(raw) + len(raw) // 2)
     carried = [field.envelope(thief) for _ in range(3)]
     assert not full(field, honest, budget, carried[0])
     assert full(field, honest, budget, raw), "it carried another tablet's envelope"
-    assert not full(field, thief, budget, carried[1])
+    assert not full(field, other, budget, field.envelope(other))
+    assert [(item.kind, item.dev) for item in listed(field)] == [("quota", honest.key.kid)]
+
+
+@pytest.mark.parametrize("revoked", ["neither", "courier", "signer", "both"])
+def test_of_two_stolen_keys_neither_stores_beyond_the_budget_of_the_other(field: Field, revoked: str) -> None:
+    courier, signer = field.tablet(), field.tablet()
+    size = len(field.envelope(field.tablet()))
+    budget = StorageBudget(tablet=(REVOKED_SHARE if revoked != "neither" else 1) * (3 * size + size // 2))
+    for tablet in {"neither": [], "courier": [courier], "signer": [signer], "both": [courier, signer]}[revoked]:
+        revoke(field, tablet)
+    for _ in range(3):
+        assert not full(field, courier, budget, field.envelope(signer))
+    assert full(field, courier, budget, field.envelope(signer))
+    assert field.rows("select count(*) from envelopes") == [(3,)]
+    usage = field.rows("select dev, bytes = quarantined from tablet_usage")
+    assert sorted(usage) == sorted(
+        [(courier.key.kid, int(revoked in ("courier", "both"))), (signer.key.kid, int(revoked in ("signer", "both")))]
+    )
+
+
+class SmallServer:
+    """A server whose database has little space, and the tablets' API in front of it."""
+
+    def __init__(self, world: World, *, data: Path | None = None, limit: int = 0) -> None:
+        config = replace(world.config, data=data or world.config.data, database_max_mb=limit)
+        self.services = open_services(config)
+        self.field = Field(world, self.services, "ab" * 32, now=clock())
+        self.client = tablet_api(self.services).test_client()
+
+    def push(self, tablet: Tablet, *raws: bytes) -> tuple[int, str]:
+        """Send envelopes; return the status and the problem's code."""
+        message = self.field.message(tablet, *raws)
+        headers = {SIGNATURE_HEADER: message.signature}
+        answer = self.client.post("/v1/sync", data=message.body, headers=headers)
+        return answer.status_code, "" if answer.status_code == 200 else (answer.json or {})["code"]
+
+    def fill(self, thief: Tablet) -> None:
+        """Send as much as the server takes from a tablet: large screenings first, then small ones."""
+        for bucket, count in ((64 * 1024, 8), (1024, 20)):
+            while self.push(thief, *(self.field.envelope(thief, bucket=bucket) for _ in range(count)))[0] == 200:
+                pass
+
+    def take(self, left: int) -> None:
+        """Fill the database until it has so many bytes left."""
+        with self.services.db.write() as w:
+            w.execute("create table filler (zeros blob)")
+            w.execute("insert into filler values (zeroblob(?))", [w.space().left - left])
+        assert self.services.db.truncate_log()
 
 
 def test_the_last_part_of_the_database_is_kept_for_tablets_that_stored_little(world: World) -> None:
     limit = 12
-    services = open_services(replace(world.config, database_max_mb=limit))
-    field = Field(world, services, "ab" * 32, now=clock())
+    server = SmallServer(world, limit=limit)
+    field, reserve = server.field, limit * MIB // RESERVE_SHARE
     thief, honest = field.tablet(), field.tablet()
-    budget = StorageBudget(tablet=1024 * MIB, database=limit * MIB)
-    client = tablet_api(services).test_client()
+    with server.services.db.write() as w:  # The thief has stored much already.
+        tablet_usage.add(w, thief.key.kid, reserve // HEAVY_SHARE, quarantined=0)
+    assert server.push(thief, field.envelope(thief)) == (200, ""), "there is still space"
+    server.take(reserve - MIB // 2)
+    assert server.push(thief, field.envelope(thief)) == (507, "storage.quota")
+    assert server.push(honest, *(field.envelope(honest) for _ in range(40))) == (200, "")
+    server.services.db.close()
 
-    def push(tablet: Tablet, count: int) -> int:
-        message = field.message(tablet, *(field.envelope(tablet) for _ in range(count)))
-        headers = {SIGNATURE_HEADER: message.signature}
-        return client.post("/v1/sync", data=message.body, headers=headers).status_code
 
-    with services.db.write() as w:  # The thief has stored much already.
-        tablet_usage.add(w, thief.key.kid, budget.database // HEAVY_SHARE, quarantined=0)
-    assert push(thief, 1) == 200, "there is still space"
-    with services.db.write() as w:
-        filler = w.remaining_bytes() - budget.database // RESERVE_SHARE + MIB // 2
-        w.execute("create table filler (zeros blob)")
-        w.execute("insert into filler values (zeroblob(?))", [filler])
-    assert services.db.truncate_log()
-    assert push(thief, 1) == 507
-    assert push(honest, 40) == 200
-    services.db.close()
+@pytest.mark.parametrize(("revoked", "on_disk"), [(False, False), (True, False), (False, True), (True, True)])
+def test_many_stolen_keys_together_leave_room_for_a_tablet_that_stored_little(
+    world: World, tmp_path: Path, revoked: bool, on_disk: bool
+) -> None:
+    with ExitStack() as stack:
+        if on_disk:  # No limit is set: the disk alone limits the database.
+            disk = stack.enter_context(mounted(tmp_path / "disk", 24)).folder
+            shutil.copytree(world.data, disk, dirs_exist_ok=True)
+            server = SmallServer(world, data=disk)
+        else:
+            server = SmallServer(world, limit=16)
+        stack.callback(server.services.db.close)
+        field = server.field
+        thieves, honest = [field.tablet() for _ in range(6)], field.tablet()
+        for thief in thieves:
+            if revoked:
+                with server.services.db.write() as w:
+                    devices.revoke(w, thief.key.kid, at=field.now)
+            server.fill(thief)
+            assert server.push(thief, *(field.envelope(thief) for _ in range(20))) == (507, "storage.quota")
+        assert server.push(honest, *(field.envelope(honest) for _ in range(20))) == (200, "")
 
 
 # Request numbers

@@ -13,9 +13,10 @@ import logging
 import secrets
 import threading
 import time
+from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import lru_cache
+from http import HTTPStatus
 from typing import TextIO, cast
 
 from flask import Flask, Response, current_app, g, request
@@ -111,13 +112,47 @@ def signed_bytes(body: bytes, name: str, *, immutable: bool, mimetype: str = DOC
         cache_forever(response)
     else:
         response.cache_control.no_cache = True
-    if request.accept_encodings.quality("gzip") > 0 and len(packed := _gzipped(body)) < len(body):
-        response.set_data(packed)
-        response.content_encoding = "gzip"
     # A weak ETag, because the same name stands for the plain and the gzip coding.
     response.set_etag(name, weak=True)
     response.make_conditional(request)
+    if response.status_code != HTTPStatus.NOT_MODIFIED and request.accept_encodings.quality("gzip") > 0:
+        packed = _packed.get(body)
+        if len(packed) < len(body):
+            response.set_data(packed)
+            response.content_encoding = "gzip"
     return response
+
+
+class PackedBytes:
+    """Compressed bytes by the hash of the plain ones, the last used ones, at most `most` bytes of them.
+
+    A count would not do: a stranger who asks for more documents than fit makes the server compress each one again.
+    """
+
+    def __init__(self, most: int) -> None:
+        self._most, self._held, self._lock = most, 0, threading.Lock()
+        self._packed: OrderedDict[bytes, bytes] = OrderedDict()
+
+    def get(self, body: bytes) -> bytes:
+        """Return bytes compressed, or as they are if they are short. Requests at the same time wait for them."""
+        name = hashlib.sha256(body).digest()
+        with self._lock:
+            if name in self._packed:
+                self._packed.move_to_end(name)
+                return self._packed[name]
+            packed = gzip.compress(body, mtime=0) if len(body) >= _GZIP_MIN_BYTES else body
+            self._packed[name] = packed
+            self._held += len(packed)
+            while self._held > self._most and len(self._packed) > 1:
+                self._held -= len(self._packed.popitem(last=False)[1])
+            return packed
+
+    def held(self) -> list[bytes]:
+        """Return what is kept, the last used last."""
+        return list(self._packed.values())
+
+
+_packed = PackedBytes(most=64 * 2**20)
 
 
 def cache_forever(response: Response) -> None:
@@ -125,11 +160,6 @@ def cache_forever(response: Response) -> None:
     response.cache_control.max_age = YEAR // SECOND
     response.cache_control.public = True
     response.cache_control.immutable = True
-
-
-@lru_cache(maxsize=16)
-def _gzipped(body: bytes) -> bytes:
-    return gzip.compress(body, mtime=0) if len(body) >= _GZIP_MIN_BYTES else body
 
 
 def _start_request() -> None:

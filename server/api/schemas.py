@@ -103,7 +103,7 @@ class MeSchema(Schema):
 class LimitSchema(Schema):
     """The length of a page."""
 
-    limit = WholeNumber(load_default=200, validate=validate.Range(1, 1000))
+    limit = WholeNumber(load_default=100, validate=validate.Range(1, 1000))
 
 
 class PageSchema(LimitSchema):
@@ -256,7 +256,7 @@ class ReferralSchema(Schema):
     received = fields.Integer()
     lease = fields.Integer(allow_none=True)
     result = fields.String(allow_none=True)
-    route = fields.Dict(keys=fields.String(), allow_none=True)
+    route = fields.Dict(allow_none=True)
 
 
 class CloseSchema(Schema):

@@ -54,7 +54,7 @@ def sync_tablet() -> Response:
     config = services.config
     message = Message(request.get_data(), request.headers.get(SIGNATURE_HEADER, ""))
     rulebook = Rulebook(services.rules, config.deadline_hours)
-    budget = StorageBudget(config.tablet_max_mb * MIB, config.database_max_mb * MIB)
+    budget = StorageBudget(config.tablet_max_mb * MIB)
     try:
         answer, items = sync_request.answer_request(
             services.db, message, keys=services.keys, rulebook=rulebook, now=services.now(), budget=budget

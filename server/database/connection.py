@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
 Row = dict[str, Any]
@@ -21,6 +22,14 @@ class DatabaseBusyError(Exception):
 class DatabaseGoneError(Exception):
     """The database's name no longer leads to the open file: it was moved, replaced or deleted. What was committed into
     it must not be promised to anyone, because the next start opens another file."""
+
+
+@dataclass(frozen=True)
+class Space:
+    """`whole`: how many bytes the database may use, by its limit and by what the disk has free; `left` of them."""
+
+    whole: int
+    left: int
 
 
 class Result(Protocol):
@@ -56,9 +65,8 @@ class Connection(Protocol):
     def row(self, sql: str, parameters: Parameters = (), /) -> Row | None:
         """Return the only row of a query, or None."""
 
-    def remaining_bytes(self) -> int:
-        """Return how many more bytes the database may use within its limit. Only the writing connection knows the
-        limit."""
+    def space(self) -> Space:
+        """Return the space that the database may use. Only the writing connection knows its limit."""
 
 
 class Database(Hashable, Protocol):

@@ -35,7 +35,7 @@ def open_reading(database: Path) -> Iterator[SqliteConnection]:
     with closing(sqlite3.connect(f"{database.absolute().as_uri()}?mode=ro", uri=True, timeout=10)) as reading:
         reading.execute("pragma temp_store=memory")
         reading.text_factory = lambda raw: raw.decode("utf-8", "surrogateescape")
-        yield SqliteConnection(reading)
+        yield SqliteConnection(reading, database)
 
 
 def copy_database(database: Path, into: Path, progress: Callable[[], None]) -> None:

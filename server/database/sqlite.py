@@ -6,6 +6,7 @@ Flows open transactions here and pass the connection to stores. This module must
 
 from __future__ import annotations
 
+import shutil
 import sqlite3
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -23,6 +24,7 @@ from server.database.connection import (
     DatabaseGoneError,
     Parameters,
     Row,
+    Space,
     savepoint,
 )
 from server.database.copies import keep_copies
@@ -48,10 +50,15 @@ _PRAGMAS = (
 
 
 class SqliteConnection:
-    """One connection to a SQLite file; outside a transaction each statement commits by itself."""
+    """One connection to a SQLite file; outside a transaction each statement commits by itself.
 
-    def __init__(self, conn: sqlite3.Connection) -> None:
-        self.conn = conn
+    `most_bytes`: the limit of the file and its log; 0 = the disk alone.
+    """
+
+    most_bytes = 0
+
+    def __init__(self, conn: sqlite3.Connection, path: Path) -> None:
+        self.conn, self._path = conn, path
 
     @property
     def in_transaction(self) -> bool:
@@ -84,13 +91,21 @@ class SqliteConnection:
         """Roll the open transaction back. Does nothing if there is none."""
         self.conn.rollback()
 
-    def remaining_bytes(self) -> int:
-        """Return how many more bytes the database may use within its limit, its log included. Only the writing
-        connection knows the limit."""
-        names = ("page_size", "max_page_count", "page_count", "freelist_count")
-        size, most, used, free = (int(self.execute(f"PRAGMA {name}").fetchone()[0]) for name in names)
-        path = Path(self.execute("PRAGMA database_list").fetchone()[2])
-        return size * (most - used + free) - _size_of(log_of(path))
+    def space(self) -> Space:
+        """Return the space that the database may use, its log included. Only the writing connection knows its limit."""
+        used = _size_of(self._path) + _size_of(log_of(self._path))
+        whole = used + shutil.disk_usage(self._path.parent).free
+        if self.most_bytes:
+            whole = min(whole, self.most_bytes)
+        unused = "select freelist_count * page_size from pragma_freelist_count, pragma_page_size"
+        return Space(whole, whole - used + int(self.execute(unused).fetchone()[0]))
+
+    def limit(self, most_bytes: int) -> None:
+        """Let the file and its log not grow above a limit; 0 = the disk alone limits them."""
+        self.most_bytes = most_bytes
+        if most_bytes:
+            (page,) = self.execute("PRAGMA page_size").fetchone()
+            self.execute(f"PRAGMA max_page_count={most_bytes // page}")
 
 
 class SqliteDatabase:
@@ -125,10 +140,7 @@ class SqliteDatabase:
         _refuse_newer(self._writer)
         migrations.apply(sqlite_utils.Database(self._writer.conn))
         keep_copies(self._writer.conn)
-        self._most_bytes = max_mib * 2**20
-        if max_mib:
-            (page,) = self._writer.execute("PRAGMA page_size").fetchone()
-            self._writer.execute(f"PRAGMA max_page_count={self._most_bytes // page}")
+        self._writer.limit(max_mib * 2**20)
         # After the first read the write-ahead log and its index exist.
         self._files = SqliteFiles(path)
 
@@ -193,7 +205,7 @@ class SqliteDatabase:
             raise full
 
     def _is_above_limit(self) -> bool:
-        return 0 < self._most_bytes < _size_of(self._path) + _size_of(log_of(self._path))
+        return 0 < self._writer.most_bytes < _size_of(self._path) + _size_of(log_of(self._path))
 
     def require_place(self) -> None:
         """Raise DatabaseGoneError unless the path leads to the open file and its write-ahead log.
@@ -300,4 +312,4 @@ def _connect(path: Path, mode: str) -> SqliteConnection:
     connection = sqlite3.connect(address, uri=True, check_same_thread=False, timeout=10, isolation_level=None)
     for pragma in _PRAGMAS:
         connection.execute(f"PRAGMA {pragma}")
-    return SqliteConnection(connection)
+    return SqliteConnection(connection, path)

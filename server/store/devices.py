@@ -88,13 +88,10 @@ def list_devices(c: Connection) -> list[Device]:
     return [Device(**item) for item in c.rows("select * from devices order by enrolled desc, dev")]
 
 
-def list_page(c: Connection, *, after: str, most: int) -> list[Device]:
-    """Return a page of the tablets, newest first. `after` is the id of the tablet before the page; "" = the first."""
-    begin = c.row("select enrolled from devices where dev = ?", [after])
-    if after and begin is None:
-        return []
-    below = "where enrolled < ? or (enrolled = ? and dev > ?)" if begin else ""
-    about = [begin["enrolled"], begin["enrolled"], after] if begin else []
+def list_page(c: Connection, *, after: Device | None, most: int) -> list[Device]:
+    """Return a page of the tablets, newest first. `after` is the tablet before the page; None = the first page."""
+    below = "where enrolled < ? or (enrolled = ? and dev > ?)" if after else ""
+    about = [after.enrolled, after.enrolled, after.dev] if after else []
     sql = f"select * from devices {below} order by enrolled desc, dev limit ?"  # noqa: S608 (constants)
     return [Device(**item) for item in c.rows(sql, [*about, most])]
 

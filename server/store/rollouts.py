@@ -136,14 +136,18 @@ def record_refusal(w: Connection, *, sha: str, dev: str, code: str, at: int) -> 
     )
 
 
-def list_refusals(c: Connection, sha: str, *, since: int) -> list[Refusal]:
-    """Return the certified tablets that could not use a version since `since` (ms), by their id.
+def list_refusals(c: Connection, shas: Collection[str], *, since: int) -> dict[str, list[Refusal]]:
+    """Return, for each of these versions, the certified tablets that could not use it since `since` (ms), by their id.
 
     A tablet that holds the version by now no longer counts, unless its screenings were rejected.
     """
+    found: dict[str, list[Refusal]] = {}
     sql = (
-        "select f.dev, d.region, f.code, f.at from refusals f join devices d on d.dev = f.dev"
-        " where d.state = 'certified' and f.sha = ? and f.at >= ? and (f.code like 'envelope.%' or not exists"
+        "select f.sha, f.dev, d.region, f.code, f.at from refusals f join devices d on d.dev = f.dev"  # noqa: S608
+        f" where d.state = 'certified' and f.sha in ({', '.join('?' * len(shas))}) and f.at >= ?"
+        " and (f.code like 'envelope.%' or not exists"
         " (select 1 from inventories i where i.dev = f.dev and i.sha = f.sha)) order by f.dev"
     )
-    return [Refusal(**each) for each in c.rows(sql, [sha, since])]
+    for each in c.rows(sql, [*shas, since]):
+        found.setdefault(each.pop("sha"), []).append(Refusal(**each))
+    return found

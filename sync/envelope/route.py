@@ -6,7 +6,7 @@ is rejected.
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from datetime import date
 from types import MappingProxyType
 from typing import Any, Self
@@ -105,7 +105,7 @@ class Route:
 
     def to_content(self) -> dict[str, Any]:
         """Return the fields that have a value, as JSON values."""
-        present = {item.name: getattr(self, item.name) for item in fields(self) if getattr(self, item.name) is not None}
+        present = {name: value for name, value in vars(self).items() if value is not None}
         if isinstance(self.queue_kinds, tuple):
             present["queue_kinds"] = list(self.queue_kinds)
         return present

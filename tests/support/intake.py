@@ -113,6 +113,7 @@ class Field:
         at: tuple[int, str] | None = None,
         jti: str | None = None,
         route_key: RoutePublicKey | None = None,
+        bucket: int = 1024,
     ) -> bytes:
         """Seal the tablet's next screening; `at` sets another position in the chain (seq, prev)."""
         tablet.seq += 1
@@ -125,7 +126,7 @@ class Field:
             device=tablet.key,
             jti=jti or seal.new_screening_id(),
             position=ChainPosition(chain=tablet.chain, seq=seq, kseq=1, prev=prev),
-            bucket=1024,
+            bucket=bucket,
         )
         tablet.prev = envelope_id(raw)
         return raw

@@ -55,6 +55,7 @@ def _describe_tablet(found: TabletReport) -> dict[str, Any]:
 
 @blueprint.get("/devices")
 @auth.require_role("registrar", "administrator")
+@openapi.problems("list.bad_cursor")
 @blueprint.arguments(schemas.PageSchema, location="query")
 @blueprint.response(200, schemas.DeviceSchema(many=True), headers=NEXT_PAGE)
 def list_tablets(page: dict[str, Any]) -> Any:

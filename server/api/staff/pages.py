@@ -7,13 +7,13 @@ page has, so that it knows whether there is a next one.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from itertools import dropwhile, islice
 from typing import Any, TypeVar
 from urllib.parse import urlencode
 
 from flask import request
 
 from server.api.openapi import Document
+from server.problems import Problem
 
 Item = TypeVar("Item")
 NEXT_PAGE: Document = {"Link": {"schema": {"type": "string"}}}
@@ -38,8 +38,12 @@ def answer_part(whole: Sequence[Any], after: int, limit: int) -> tuple[list[Any]
 
 
 def cut_page(whole: Sequence[Item], after: str, limit: int, *, cursor: Callable[[Item], object]) -> list[Item]:
-    """Cut a page and one item more out of a short list that is in memory: a list that people make by hand."""
-    if not after:
-        return list(whole[: limit + 1])
-    rest = dropwhile(lambda each: str(cursor(each)) != after, whole)
-    return list(islice(rest, 1, limit + 2))
+    """Cut a page and one item more out of a short list that is in memory: a list that people make by hand.
+
+    Raises Problem `list.bad_cursor` if no item has the cursor.
+    """
+    names = [str(cursor(each)) for each in whole] if after else []
+    if after and after not in names:
+        raise Problem("list.bad_cursor", after)
+    begin = names.index(after) + 1 if after else 0
+    return list(whole[begin : begin + limit + 1])

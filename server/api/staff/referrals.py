@@ -6,7 +6,6 @@ tablet signed.
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from typing import Any
 
 from flask import Response
@@ -28,15 +27,16 @@ _STATE_PROBLEMS = ("referral.wrong_state", "referral.held_by_another")
 
 
 def _describe_queue(found: QueueCounts) -> dict[str, Any]:
-    return {**asdict(found.queue), **found.states, "overdue": found.overdue}
+    return {**vars(found.queue), **found.counts}
 
 
 def _describe_referral(found: Referral, route: Route | None) -> dict[str, Any]:
-    return {**asdict(found), "route": route.to_content() if route else None}
+    return {**vars(found), "route": route.to_content() if route else None}
 
 
 @blueprint.get("/queues")
 @auth.require_role("coordinator")
+@openapi.problems("list.bad_cursor")
 @blueprint.arguments(schemas.ViewPageSchema, location="query")
 @blueprint.response(200, schemas.QueueSchema(many=True), headers=NEXT_PAGE)
 def list_queues(view: dict[str, Any]) -> Any:
@@ -49,7 +49,7 @@ def list_queues(view: dict[str, Any]) -> Any:
 
 @blueprint.get("/queues/<queue>")
 @auth.require_role("coordinator")
-@openapi.problems("queue.other_desk")
+@openapi.problems("queue.other_desk", "list.bad_cursor")
 @blueprint.arguments(schemas.ViewPageSchema, location="query")
 @blueprint.response(200, schemas.ReferralSchema(many=True), headers=NEXT_PAGE)
 def list_queue_referrals(view: dict[str, Any], queue: str) -> Any:

@@ -6,7 +6,6 @@ These endpoints refer to a stored version by its number. Signed bundles from oth
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from typing import Any
 
 from flask_smorest import Blueprint
@@ -38,7 +37,7 @@ def _read_ring(arguments: dict[str, Any]) -> Ring:
 
 
 def _describe_rollout(found: RolloutStatus) -> dict[str, Any]:
-    return {**asdict(found.rollout), "refused": found.refused}
+    return {**vars(found.rollout), "refused": found.refused}
 
 
 @blueprint.get("/rollouts")

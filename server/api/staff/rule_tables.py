@@ -28,6 +28,7 @@ CSV_TYPE = "text/csv"
 
 @blueprint.get(f"/{KIND}")
 @auth.require_role(*FORM_ROLES, tokens=True)
+@openapi.problems("list.bad_cursor")
 @blueprint.arguments(schemas.PageSchema, location="query")
 @blueprint.response(200, form_schemas.RuleTableSchema(many=True), headers=NEXT_PAGE)
 def list_tables(page: dict[str, Any], tables: str) -> Any:

@@ -5,7 +5,6 @@ These endpoints need a session. A token must not create, list or revoke tokens.
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from typing import Any
 
 from flask import Response
@@ -22,7 +21,7 @@ blueprint = Blueprint("tokens", __name__, url_prefix="/v1", description="Tokens 
 
 
 def _describe_token(token: Token) -> dict[str, Any]:
-    return {**asdict(token), "roles": token.roles.split()}
+    return {**vars(token), "roles": token.roles.split()}
 
 
 @blueprint.post("/tokens")
@@ -45,6 +44,7 @@ def make_token(arguments: dict[str, Any]) -> dict[str, Any]:
 
 @blueprint.get("/tokens")
 @auth.require_role(*tokens.ROLES)
+@openapi.problems("list.bad_cursor")
 @blueprint.arguments(schemas.PageSchema, location="query")
 @blueprint.response(200, form_schemas.TokenSchema(many=True), headers=NEXT_PAGE)
 def list_tokens(page: dict[str, Any]) -> Any:

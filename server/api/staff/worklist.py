@@ -6,7 +6,6 @@ server audits each read.
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from typing import Any
 
 from flask import Response
@@ -27,12 +26,12 @@ _ACCESS_PROBLEMS = ("work.unknown", "work.other_desk")
 
 def _describe_item(found: DescribedItem) -> dict[str, Any]:
     kind = {"sentence": found.kind.sentence, "decisions": found.kind.decisions}
-    return {**asdict(found.item), **kind, "label": found.label}
+    return {**vars(found.item), **kind, "label": found.label}
 
 
 def _describe_evidence(found: Evidence) -> dict[str, Any]:
     route = found.route.to_content() if found.route else None
-    return {**asdict(found.stored), "envelope": found.stored.id, "route": route, "referrals": found.referrals}
+    return {**vars(found.stored), "envelope": found.stored.id, "route": route, "referrals": found.referrals}
 
 
 @blueprint.get("/work-list")

@@ -20,24 +20,18 @@ from sync.envelope.route import Route
 
 @dataclass(frozen=True)
 class QueueCounts:
-    """A queue and its number of referrals per state. `overdue` counts referrals that no desk accepted by the
-    deadline."""
+    """A queue, its number of referrals per state, and as `overdue` of those that no desk accepted by the deadline."""
 
     queue: Queue
-    states: Mapping[str, int]
-    overdue: int
+    counts: Mapping[str, int]
 
 
 def count_queues(db: Database, person: StaffAccount, *, mode: str, now: int) -> list[QueueCounts]:
     """Return the person's queues with their counts."""
     connection = db.read()
     seen = people.list_visible_queues(connection, person.id)
-    return [_count_queue(connection, queue, mode, now) for queue in queues.list_queues(connection) if queue.id in seen]
-
-
-def _count_queue(connection: Connection, queue: Queue, mode: str, now: int) -> QueueCounts:
-    states, late = referrals.count_open(connection, queue.id, mode, now=now)
-    return QueueCounts(queue, states, late)
+    counts = referrals.count_open(connection, seen, mode, now=now)
+    return [QueueCounts(queue, counts[queue.id]) for queue in queues.list_queues(connection) if queue.id in counts]
 
 
 def list_referrals(
@@ -45,13 +39,16 @@ def list_referrals(
 ) -> list[tuple[Referral, Route | None]]:
     """Return a page of the open referrals of a queue, most urgent first.
 
-    `after` is the id of the referral before the page. Raises Problem `queue.other_desk` if the person does not work
-    there.
+    `after` is the id of the referral before the page, which may be closed by now. Raises Problem `queue.other_desk` if
+    the person does not work there, and `list.bad_cursor` if there is no such referral.
     """
     connection = db.read()
     if queue not in people.list_visible_queues(connection, person.id):
         raise Problem("queue.other_desk", queue)
-    found = referrals.list_open(connection, queue, mode, after=after, most=most)
+    place = referrals.find_place(connection, after) if after else referrals.START
+    if place is None:
+        raise Problem("list.bad_cursor", after)
+    found = referrals.list_open(connection, queue, mode, after=place, most=most)
     routes = envelopes.list_routes(connection, [each.envelope for each in found])
     return [(each, routes.get(each.envelope)) for each in found]
 

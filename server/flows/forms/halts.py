@@ -8,7 +8,7 @@ An automatic halt must not leave a tablet without the form, or replace a field v
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from server.database.connection import Connection, Database, savepoint
@@ -54,16 +54,18 @@ def list_rollouts(
     """
     connection = db.read()
     found = rollouts.list_rollouts(connection, form=form, before=before, most=most)
-    return [_rollout_status(connection, each, now) for each in found]
+    return _rollout_statuses(connection, found, now)
 
 
 def get_rollout_status(db: Database, id_: int, *, now: int) -> RolloutStatus:
     """Return a rollout, and how many tablets of its ring cannot use it."""
-    return _rollout_status(db.read(), get_rollout(db.read(), id_), now)
+    return _rollout_statuses(db.read(), [get_rollout(db.read(), id_)], now)[0]
 
 
-def _rollout_status(c: Connection, rollout: Rollout, now: int) -> RolloutStatus:
-    return RolloutStatus(rollout, len(_list_refusals(c, rollout, now)) if rollout.state in ("live", "halted") else 0)
+def _rollout_statuses(c: Connection, found: Sequence[Rollout], now: int) -> list[RolloutStatus]:
+    begun = [each for each in found if each.state in ("live", "halted")]
+    refusals = _list_refusals(c, begun, now)
+    return [RolloutStatus(each, len(refusals.get(each.id, ()))) for each in found]
 
 
 def halt_rollout(db: Database, keys: ServerKeys, id_: int, *, reason: str, actor: str, now: int) -> Rollout:
@@ -125,11 +127,8 @@ def watch_rollouts(db: Database, keys: ServerKeys, *, halt_after: int, now: int)
     it."""
     connection = db.read()
     due = [each.id for each in rollouts.list_rollouts(connection, ("planned",)) if each.starts <= now]
-    failing = [
-        each.id
-        for each in rollouts.list_rollouts(connection, ("live",))
-        if _is_failing(connection, each, halt_after, now)
-    ]
+    refusals = _list_refusals(connection, rollouts.list_rollouts(connection, ("live",)), now)
+    failing = [id_ for id_, tablets in refusals.items() if len(tablets) >= halt_after]
     done = 0
     for id_ in due:
         with db.write() as w:
@@ -155,7 +154,7 @@ def _halt_failing(w: Connection, keys: ServerKeys, rollout: Rollout, halt_after:
     """Halt a rollout if each tablet of its ring has a version to fall back on. Otherwise a person must decide."""
     if rollout.state != "live" or not _is_failing(w, rollout, halt_after, now):
         return 0
-    codes = " ".join(sorted({each.code for each in _list_refusals(w, rollout, now)}))
+    codes = " ".join(sorted({each.code for each in _list_refusals(w, [rollout], now)[rollout.id]}))
     _report_to_people(w, rollout, codes, now)
     if not _have_fallback(w, rollout):
         return 0
@@ -201,12 +200,15 @@ def _have_fallback(c: Connection, rollout: Rollout) -> bool:
 
 
 def _is_failing(c: Connection, rollout: Rollout, halt_after: int, now: int) -> bool:
-    return len(_list_refusals(c, rollout, now)) >= halt_after
+    return len(_list_refusals(c, [rollout], now)[rollout.id]) >= halt_after
 
 
-def _list_refusals(c: Connection, rollout: Rollout, now: int) -> list[Refusal]:
-    """Return the tablets of a ring that could not use its version since it began, at most a week ago."""
-    entry, since = manifest_entry(rollout), max(rollout.since or 0, now - WEEK)
-    return [
-        each for each in rollouts.list_refusals(c, rollout.sha, since=since) if entry.applies_to(each.dev, each.region)
-    ]
+def _list_refusals(c: Connection, found: Sequence[Rollout], now: int) -> dict[int, list[Refusal]]:
+    """Return, by rollout, the tablets of its ring that could not use its version since it began, at most a week ago."""
+    refusals = rollouts.list_refusals(c, {each.sha for each in found}, since=now - WEEK)
+    return {each.id: _refusals_of_ring(each, refusals.get(each.sha, ())) for each in found}
+
+
+def _refusals_of_ring(rollout: Rollout, refusals: Iterable[Refusal]) -> list[Refusal]:
+    entry, since = manifest_entry(rollout), rollout.since or 0
+    return [each for each in refusals if each.at >= since and entry.applies_to(each.dev, each.region)]

@@ -18,9 +18,9 @@ from server.flows.desks import referrals, routing, tablet_budget
 from server.flows.desks.routing import RoutingDecision, Rulebook
 from server.flows.forms import halts
 from server.flows.intake import gaps, storage_budget
-from server.flows.intake.storage_budget import StorageBudget, find_room
+from server.flows.intake.storage_budget import Account, StorageBudget
 from server.problems import Problem
-from server.store import audit, devices, envelopes, keyrings, statistics, tablet_usage, versions
+from server.store import audit, devices, envelopes, keyrings, statistics, versions
 from server.store.audit import AuditEvent
 from server.store.devices import Device
 from server.store.envelopes import KnownParts
@@ -45,24 +45,20 @@ class ParsedEnvelope:
 
 
 class _Batch:
-    """The envelopes of one request: cached store queries, and the audit events and counts to write once at the end.
+    """The envelopes of one request: cached store queries, and the audit events and counts to write once at the end."""
 
-    `room`: how many bytes their sender may still store.
-    """
-
-    def __init__(self, room: int) -> None:
+    def __init__(self) -> None:
         self._answers: dict[tuple[Any, str], Any] = {}
-        self._room = room
-        self.bytes = self.quarantined = 0
+        self.accounts: dict[str, Account] = {}
         self.events: list[AuditEvent] = []
         self.facts: list[ScreeningFacts] = []
 
-    def take_room(self, size: int, *, quarantined: bool) -> None:
-        """Count an envelope that is stored. Raises Problem `storage.quota` if its sender has no room for it."""
-        self.bytes += size
-        self.quarantined += size if quarantined else 0
-        if self.bytes > self._room:
-            raise Problem("storage.quota")
+    def charge(self, w: Connection, dev: str, size: int, budget: StorageBudget) -> None:
+        """Count an envelope that is stored. Raises Problem `storage.quota` if the tablet has no room for it."""
+        if dev not in self.accounts:
+            device = self.cached(w, devices.get_device, dev)
+            self.accounts[dev] = storage_budget.open_account(w, dev, device, budget)
+        self.accounts[dev].take(size)
 
     def cached(self, w: Connection, ask: Callable[[Connection, str], T], about: str) -> T:
         """Run a store query about something that no envelope changes, and cache its result for the batch."""
@@ -106,7 +102,8 @@ def store_all(
 ) -> list[ReceiptItem]:
     """Store or reject each envelope; return one receipt item for each, in order.
 
-    Raises Problem `storage.quota` if the sender has used up its bytes. Then the request must store nothing.
+    Raises Problem `storage.quota` if the sender, or a tablet that signed, has used up its bytes. Then the request must
+    store nothing.
     """
     items = _store_batch(w, arrivals, _Sender(sender, rulebook, budget, now))
     if codes := [item.code for item in items if item.outcome == "rejected"]:
@@ -147,12 +144,12 @@ def _store_alone(w: Connection, arrival: ParsedEnvelope, sender: _Sender) -> Rec
 
 
 def _store_together(w: Connection, arrivals: Sequence[ParsedEnvelope], sender: _Sender) -> list[ReceiptItem]:
-    batch = _Batch(find_room(w, sender.dev, sender.budget) if arrivals else 0)
+    batch = _Batch()
     items = [_store_one(w, arrival, batch, sender) for arrival in arrivals]
     audit.append_all(w, batch.events, at=sender.now)
     statistics.count_screenings(w, batch.facts, at=sender.now)
-    if batch.bytes:
-        tablet_usage.add(w, sender.dev, batch.bytes, quarantined=batch.quarantined)
+    for account in batch.accounts.values():
+        storage_budget.close_account(w, account)
     return items
 
 
@@ -166,7 +163,8 @@ def _store_one(w: Connection, arrival: ParsedEnvelope, batch: _Batch, sender: _S
             batch.events.append(_repair(w, envelope, now))
         return ReceiptItem(envelope.id, "duplicate", envelope.header.seq)
     outcome = _choose_outcome(batch.cached(w, devices.get_device, envelope.header.dev), known)
-    batch.take_room(len(envelope.raw), quarantined=outcome == "quarantined")
+    for dev in sorted({sender.dev, envelope.header.dev}):
+        batch.charge(w, dev, len(envelope.raw), sender.budget)
     decisions: tuple[RoutingDecision, ...] = ()
     if outcome != "quarantined":
         keyring = batch.cached(w, keyrings.find_keyring, envelope.header.kid)

@@ -1,6 +1,7 @@
 """How many bytes of screenings one tablet may store. A stolen key must not take the space that other tablets need.
 
-Intake asks before it stores. The bytes count for the tablet that sends them, whichever tablet signed them.
+Intake asks before it stores. The bytes count for the tablet that sends them and for the tablet that signed them: of two
+stolen keys, neither stores for the other what that one may not.
 """
 
 from __future__ import annotations
@@ -8,34 +9,63 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from server.database.connection import Connection
-from server.store import devices, tablet_usage
+from server.problems import Problem
+from server.store import tablet_usage
+from server.store.devices import Device
 
 MIB = 1024 * 1024
-REVOKED_SHARE = 32
-"""Since its revocation, a tablet may store this fraction (1/32) of what a certified one may."""
 RESERVE_SHARE = 4
-"""The last quarter of the database's limit is kept for tablets that have stored little."""
+"""The last quarter of the database's space is kept for tablets that have stored little."""
 HEAVY_SHARE = 8
-"""A tablet that has stored an eighth of the database's limit has stored much."""
+"""In the last quarter, a tablet that has stored an eighth of what is left has stored much. What is left falls with each
+such tablet, so several stolen keys together leave room for the others too."""
+REVOKED_SHARE = 32
+"""Since its revocation, a tablet may store this fraction (1/32) of what a certified one may, or of what is left."""
 
 
 @dataclass(frozen=True)
 class StorageBudget:
-    """`tablet`: the most bytes of one tablet. `database`: the limit of the database in bytes; 0 = the disk alone."""
+    """`tablet`: the most bytes of one tablet. The space of the database limits it further."""
 
     tablet: int = 1024 * MIB
-    database: int = 0
 
 
 DEFAULT = StorageBudget()
 
 
-def find_room(w: Connection, dev: str, budget: StorageBudget) -> int:
-    """Return how many more bytes of screenings a tablet may store now; 0 or less: none."""
-    used, device = tablet_usage.get(w, dev), devices.get_device(w, dev)
+@dataclass
+class Account:
+    """What one tablet may still store, and what a batch has taken of it. `revoked`: what it takes waits for people.
+
+    `spare`: what is left for the batch of any tablet, however little it has stored.
+    """
+
+    dev: str
+    room: int
+    spare: int
+    revoked: bool
+    taken: int = 0
+
+    def take(self, size: int) -> None:
+        """Count bytes that are stored. Raises Problem `storage.quota`, with the tablet, if it has no room for them, and
+        `storage.full` if no tablet would have."""
+        self.taken += size
+        if self.taken > self.room:
+            raise Problem("storage.full") if self.taken > self.spare else Problem("storage.quota", dev=self.dev)
+
+
+def open_account(w: Connection, dev: str, device: Device | None, budget: StorageBudget) -> Account:
+    """Return how many more bytes of screenings a tablet may store now; a room of 0 or less: none."""
+    used, space = tablet_usage.get(w, dev), w.space()
+    spare = space.left // HEAVY_SHARE
     if device is None or device.state != "certified":
-        whole = min(budget.tablet, budget.database or budget.tablet)
-        return whole // REVOKED_SHARE - used.quarantined
-    if budget.database and w.remaining_bytes() < budget.database // RESERVE_SHARE:
-        return min(budget.tablet, budget.database // HEAVY_SHARE) - used.bytes
-    return budget.tablet - used.bytes
+        most = min(budget.tablet, space.left) // REVOKED_SHARE
+        return Account(dev, most - used.quarantined, spare, revoked=True)
+    in_reserve = space.left < space.whole // RESERVE_SHARE
+    most = min(budget.tablet, spare) if in_reserve else budget.tablet
+    return Account(dev, most - used.bytes, spare, revoked=False)
+
+
+def close_account(w: Connection, account: Account) -> None:
+    """Count what a batch took for its tablet."""
+    tablet_usage.add(w, account.dev, account.taken, quarantined=account.taken if account.revoked else 0)

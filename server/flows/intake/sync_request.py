@@ -80,7 +80,7 @@ def answer_request(
         applied = db.group_commit(lambda w: _apply(w, call, keys))
     except Problem as error:
         if error.code == "storage.quota":
-            _report_quota(db, dev, budget, now=now)
+            _report_quota(db, error.members["dev"], budget, now=now)
         raise
     response = _add_receipts(applied, keys)
     if applied.refused is not None:
@@ -98,10 +98,10 @@ def _refuse(applied: _Applied, response: Response) -> NumberRefusedError:
 
 
 def _report_quota(db: Database, dev: str, budget: StorageBudget, *, now: int) -> None:
-    """Put the tablet on the work list once. The refused request itself stored nothing."""
+    """Put the tablet whose space is used up on the work list once. The refused request itself stored nothing."""
     if not worklist.has_open_about_tablet(db.read(), kind="quota", dev=dev):
         with db.write() as w:
-            worklist.add_item(w, kind="quota", dev=dev, reason=f"bytes.{budget.tablet}.{budget.database}", at=now)
+            worklist.add_item(w, kind="quota", dev=dev, reason=f"bytes.{budget.tablet}", at=now)
 
 
 @dataclass(frozen=True)

@@ -57,7 +57,7 @@ def check_writable(db: Database, config: Config, *, now: int) -> None:
     if shutil.disk_usage(config.data).free < _NEEDED_BYTES:
         raise Problem("storage.full")
     with db.write(patience=PATIENCE) as w:
-        if w.remaining_bytes() < _NEEDED_BYTES:
+        if w.space().left < _NEEDED_BYTES:
             raise Problem("storage.full")
         meta.set_write_check(w, now)
 

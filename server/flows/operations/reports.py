@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from server.database.connection import Database
+from server.problems import Problem
 from server.store import audit, devices, orders, statistics
 from server.store.audit import AuditEntry
 from server.store.devices import Device
@@ -44,9 +45,15 @@ class AuditPage:
 
 
 def list_tablets(db: Database, *, after: str = "", most: int = 1000) -> list[TabletReport]:
-    """Return a page of the tablets, newest first. `after` is the id of the tablet before the page."""
+    """Return a page of the tablets, newest first. `after` is the id of the tablet before the page.
+
+    Raises Problem `list.bad_cursor` if there is no such tablet.
+    """
     connection = db.read()
-    page = devices.list_page(connection, after=after, most=most)
+    before = devices.get_device(connection, after) if after else None
+    if after and before is None:
+        raise Problem("list.bad_cursor", after)
+    page = devices.list_page(connection, after=before, most=most)
     devs = [device.dev for device in page]
     stock = devices.list_inventories(connection, devs)
     rejected = statistics.count_rejections_by_tablet(connection, devs)
