@@ -1,4 +1,4 @@
-"""The network that a client's address stands for, by which failed attempts are counted.
+"""The network that a client's address stands for, by which failed attempts and open connections are counted.
 
 A client with one IPv6 address usually has a whole /64 network: 2^64 addresses. An IPv4 address stands for itself.
 """
