@@ -21,6 +21,7 @@ from server.flows.trust import enrolment
 from server.problems import Problem
 from server.store import audit, people, versions
 from server.store import rollouts as rollout_store
+from server.store import worklist as worklist_store
 from server.store.rollouts import Rollout
 from server.store.versions import NewVersion
 from support.intake import Field, Tablet
@@ -352,6 +353,28 @@ def test_a_ring_with_tablets_without_a_fallback_is_not_halted_automatically(fiel
     assert watch(field) == 0
     assert chosen(field, "17") == second.sha
     assert told(field) == ["otra bundle.unusable"]
+
+
+@pytest.mark.parametrize("halts_by_itself", [True, False])
+def test_a_closed_report_about_a_rollout_returns_if_it_fails_again_after_a_resume(
+    field: Field, halts_by_itself: bool
+) -> None:
+    if halts_by_itself:
+        publish(field, "1")
+    second, now = publish(field, "2"), NOW
+    for _ in range(3):
+        refuse(field, second.sha, *(field.tablet() for _ in range(3)), now=now)
+        assert watch(field, now=now) == halts_by_itself
+        assert told(field) == ["otra bundle.unusable"]
+        with field.services.db.write() as w:
+            (item,) = worklist_store.list_open(w, kind="rollout")
+            worklist_store.record_decision(w, item.id, decision="checked", by="tests", at=now)
+        watch(field, now=now)
+        assert told(field) == [], "once while it is true"
+        if not halts_by_itself:
+            halt(field, second.id)
+        now += DAY
+        resume(field, second.id, now=now)
 
 
 def test_refusals_before_a_resume_or_a_week_ago_halt_nothing(field: Field) -> None:

@@ -6,6 +6,7 @@ A person who could open a screening sees the items about it. A released screenin
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
@@ -15,7 +16,7 @@ import pytest
 from click.testing import CliRunner
 
 from conftest import World
-from server.app import clock
+from server.app import clock, tablet_api
 from server.cli.main import main
 from server.flows.desks.worklist import ITEM_KINDS
 from server.flows.intake import gaps
@@ -264,6 +265,61 @@ def test_a_desk_can_report_that_a_screening_differs_from_its_route(field: Field)
     assert code(stranger.post(f"/v1/referrals/{referral.id}/disagreement")) == (403, "referral.other_desk")
     decide(coordinator, item["id"], "checked")
     assert listed(coordinator) == []
+
+
+# Cost
+
+
+def reading_steps(field: Field, work: Callable[[], object]) -> int:
+    """How many steps SQLite's machine makes for this work on this thread's reading connection, in tens."""
+    steps = 0
+
+    def count() -> int:
+        nonlocal steps
+        steps += 1
+        return 0
+
+    reader = field.services.db.read().conn  # type: ignore[attr-defined]
+    reader.set_progress_handler(count, 10)
+    try:
+        work()
+    finally:
+        reader.set_progress_handler(None, 0)
+    return steps
+
+
+@pytest.mark.parametrize("publishes", [False, True])
+@pytest.mark.parametrize("kept", [0, 1])
+def test_the_work_list_of_a_desk_costs_by_its_own_items_and_not_by_those_of_others(
+    field: Field, kept: int, publishes: bool
+) -> None:
+    tablet, db = field.tablet(), field.services.db
+    other = field.envelope(tablet, to="17-child")
+    field.push(tablet, other, *(field.envelope(tablet, at=(1, "")) for _ in range(2)))
+    with db.write() as w:
+        who = field.world.person_id("proteccion-17")
+        w.execute("insert into person_roles (person, role) select ?, 'publisher' where ?", [who, publishes])
+    desk, monitor = client(field, "proteccion-17"), tablet_api(field.services).test_client()
+
+    def costs() -> tuple[int, int]:
+        own = reading_steps(field, lambda: listed(desk, kept=kept))
+        return own, reading_steps(field, lambda: monitor.get("/healthz"))
+
+    before = costs()
+    with db.write() as w:
+        w.execute(
+            "insert into work_items (kind, dev, chain, envelope, reason, opened, kid, decision, closed)"
+            " with recursive n(i) as (select 1 union all select i + 1 from n where i < 20000)"
+            " select 'fork', 'd' || i, '', e.id, '', 1, e.kid, d.decision, d.closed from n,"
+            " (select null as decision, null as closed union select 'keep_apart', 1) d,"
+            " (select id, kid from envelopes where id = ?) e",
+            [envelope_id(other)],
+        )
+    field.push(tablet, field.envelope(tablet, at=(1, "")))
+    assert len(listed(desk, kept=kept)) == (0 if kept else 3)
+    after = costs()
+    assert after[0] < before[0] + 50
+    assert after[1] < before[1] + 50
 
 
 # From the command line, with a real screening

@@ -156,7 +156,7 @@ def _halt_failing(w: Connection, keys: ServerKeys, rollout: Rollout, halt_after:
     if rollout.state != "live" or not _is_failing(w, rollout, halt_after, now):
         return 0
     codes = " ".join(sorted({each.code for each in _list_refusals(w, rollout, now)}))
-    _report_to_people(w, rollout, codes, now)
+    _report_to_people(w, rollout, codes, now, since=rollout.since or 0)
     if not _have_fallback(w, rollout):
         return 0
     _halt_rollout(w, keys, rollout, reason=codes, actor=SERVER, now=now)
@@ -184,8 +184,12 @@ def _stop_rollout(w: Connection, rollout: Rollout, reason: str, now: int) -> Non
     _report_to_people(w, rollout, reason, now)
 
 
-def _report_to_people(w: Connection, rollout: Rollout, codes: str, now: int) -> None:
-    worklist.add_item(w, kind="rollout", dev="", chain=str(rollout.id), reason=f"{rollout.form} {codes}", at=now)
+def _report_to_people(w: Connection, rollout: Rollout, codes: str, now: int, *, since: int | None = None) -> None:
+    """Add an item. `since`: when the rollout last began, for a report that a job repeats; None = it is made once."""
+    chain, reason = str(rollout.id), f"{rollout.form} {codes}"
+    worklist.add_item(
+        w, kind="rollout", dev="", chain=chain, reason=reason, at=now, since=since or 0, again=since is None
+    )
 
 
 def _have_fallback(c: Connection, rollout: Rollout) -> bool:
