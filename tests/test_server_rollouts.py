@@ -446,6 +446,23 @@ def test_an_unknown_rollout_is_a_problem_for_every_action(field: Field, deed: st
         moves[deed]()
 
 
+def test_a_halt_or_resume_that_is_sent_twice_answers_the_same_and_changes_nothing(field: Field) -> None:
+    publish(field, "1")
+    made = publish(field, "2")
+    for deed in (halt, resume):
+        done, number = deed(field, made.id), in_force(field).number
+        head = audit.get_head(field.services.db.read())
+        assert deed(field, made.id) == done
+        assert (in_force(field).number, audit.get_head(field.services.db.read())) == (number, head)
+    halt(field, made.id)
+    with pytest.raises(Problem, match=r"rollout\.wrong_state"):
+        halts.halt_rollout(
+            field.services.db, field.services.keys, made.id, reason="Otra.", actor="publicacion", now=NOW
+        )
+    with pytest.raises(Problem, match=r"rollout\.wrong_state"):
+        halts.halt_rollout(field.services.db, field.services.keys, made.id, reason=REASON, actor="otra", now=NOW)
+
+
 def test_an_ended_rollout_cannot_be_changed(field: Field) -> None:
     first = publish(field, "1")
     publish(field, "1")

@@ -6,6 +6,7 @@ A person who could open a screening sees the items about it. A released screenin
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import date
@@ -123,7 +124,31 @@ def test_a_quarantined_screening_is_read_released_and_due_counted_from_its_recei
     assert counted(field) == 1
     assert listed(coordinator) == []
     assert deeds(field, envelope_id(raw)) == ["envelope.quarantined", "envelope.read", "envelope.released"]
-    assert code(decide(coordinator, item["id"], "release")) == (409, "work.closed")
+    assert decide(coordinator, item["id"], "release").json == answer.json, "asked twice, the same answer"
+    assert counted(field) == 1
+    assert deeds(field, envelope_id(raw)) == ["envelope.quarantined", "envelope.read", "envelope.released"]
+
+
+def test_another_decision_about_a_closed_item_is_told_who_decided_what(field: Field) -> None:
+    quarantined(field)
+    coordinator, national = client(field, "proteccion-17"), client(field, "nacional")
+    (item,) = listed(coordinator)
+    decide(coordinator, item["id"], "release")
+    for person, decision in ((coordinator, "keep_apart"), (national, "release"), (national, "keep_apart")):
+        refused = decide(person, item["id"], decision)
+        assert code(refused) == (409, "work.closed")
+        assert (refused.json["by"], refused.json["decision"]) == ("proteccion-17", "release")
+        assert refused.json["detail"] == f"{item['id']}: proteccion-17 (release)"
+
+
+def test_an_item_that_closed_by_itself_says_so(field: Field) -> None:
+    tablet, administrator = field.tablet(), client(field, "publicacion")
+    raws = [field.envelope(tablet) for _ in range(2)]
+    field.push(tablet, raws[1])
+    (gap,) = listed(administrator)
+    field.push(tablet, raws[0])
+    refused = decide(administrator, gap["id"], "lost")
+    assert (code(refused), refused.json["by"]) == ((409, "work.closed"), "server")
 
 
 def test_a_released_screening_with_an_unreadable_route_is_due_first_at_its_keyring(
@@ -151,12 +176,13 @@ def test_a_screening_set_aside_stays_stored_and_opens_no_referral_until_release(
     assert listed(coordinator) == []
     assert [each["id"] for each in listed(coordinator, kept=1)] == [item["id"]]
     assert listed(client(field, "proteccion-21"), kept=1) == []
-    assert code(decide(coordinator, item["id"], "keep_apart")) == (409, "work.closed")
+    assert decide(coordinator, item["id"], "keep_apart").status_code == 200, "asked twice"
     assert decide(coordinator, item["id"], "release").status_code == 200
+    assert code(decide(coordinator, item["id"], "keep_apart")) == (409, "work.closed")
     assert [referral.queue for referral in field.referrals(raw)] == ["17-protection"]
     assert deeds(field, envelope_id(raw))[-2:] == ["envelope.kept_apart", "envelope.released"]
     assert listed(coordinator, kept=1) == []
-    assert code(decide(coordinator, item["id"], "release")) == (409, "work.closed")
+    assert code(decide(client(field, "nacional"), item["id"], "release")) == (409, "work.closed")
 
 
 def test_a_person_cannot_set_aside_a_screening_that_she_cannot_open(field: Field) -> None:
@@ -350,5 +376,13 @@ def test_a_coordinator_lists_examines_and_releases_what_a_revoked_tablet_sent(wo
         assert terminal(office, "proteccion-17", "decide", item["id"], "release").exit_code == 0
         assert terminal(office, "proteccion-17", "work", "--kept").stdout == "Nothing is kept apart.\n"
         queue = terminal(office, "proteccion-17", "queue", "17-protection", "--mode", "training", "--json")
-        assert [(each["jti"], each["mark"]) for each in json.loads(queue.stdout)] == [(jti, "quarantined")]
+        (referral,) = json.loads(queue.stdout)
+        assert (referral["jti"], referral["mark"]) == (jti, "quarantined")
+        assert terminal(office, "proteccion-17", "accept", referral["id"]).exit_code == 0
+        queue = terminal(office, "proteccion-17", "queue", "17-protection", "--mode", "training", "--json")
+        (referral,) = json.loads(queue.stdout)
+        assert (referral["place"], referral["holder_login"]) == (referral["route"]["province"], "proteccion-17")
+        said = terminal(office, "proteccion-17", "queue", "17-protection", "--mode", "training").stdout
+        assert re.search(r"arrived +place +holder", said), said
+        assert referral["id"] in said, "an id is never cut off"
         assert terminal(office, "proteccion-17", "work").stdout == "Nothing to decide.\n"

@@ -26,7 +26,7 @@ from server.flows.forms.rollouts import (
 from server.flows.trust import documents as trust_documents
 from server.problems import Problem
 from server.server_keys import ServerKeys
-from server.store import devices, rollouts, versions, worklist
+from server.store import audit, devices, rollouts, versions, worklist
 from server.store.audit import SERVER
 from server.store.rollouts import Refusal, Rollout
 from sync.documents import bundle
@@ -69,7 +69,10 @@ def _rollout_status(c: Connection, rollout: Rollout, now: int) -> RolloutStatus:
 def halt_rollout(db: Database, keys: ServerKeys, id_: int, *, reason: str, actor: str, now: int) -> Rollout:
     """Remove a rollout from the manifest. Its tablets return to the version below, or have none if there is none."""
     with db.write() as w:
-        _halt_rollout(w, keys, get_rollout(w, id_), reason=reason, actor=actor, now=now)
+        rollout = get_rollout(w, id_)
+        if rollout.reason == reason and _is_done(w, rollout, "halt", "form.halted", actor):
+            return rollout
+        _halt_rollout(w, keys, rollout, reason=reason, actor=actor, now=now)
         return get_rollout(w, id_)
 
 
@@ -83,6 +86,8 @@ def resume_rollout(db: Database, keys: ServerKeys, id_: int, *, actor: str, now:
     """Put a halted rollout back into the manifest. Earlier refusals by tablets no longer count."""
     with db.write() as w:
         rollout = get_rollout(w, id_)
+        if _is_done(w, rollout, "resume", "form.resumed", actor):
+            return rollout
         state = TRANSITIONS.next_state("resume", rollout.state)
         bundle.accept(Document.parse(versions.get_signed_bytes(w, rollout.version)), trust_documents.trust_in_force(w))
         refuse_training_over_field(w, rollout.form, rollout.channel, ring_of(rollout))
@@ -90,6 +95,13 @@ def resume_rollout(db: Database, keys: ServerKeys, id_: int, *, actor: str, now:
         worklist.close_resolved(w, kind="rollout", dev="", chain=str(id_), by=actor, at=now)
         publish_change(w, keys, "form.resumed", rollout, actor=actor, now=now)
         return get_rollout(w, id_)
+
+
+def _is_done(c: Connection, rollout: Rollout, action: str, audit_action: str, actor: str) -> bool:
+    """Return True if this was the person's deed, and no other followed."""
+    return TRANSITIONS.is_over(action, rollout.state) and audit.is_last_deed(
+        c, rollout.sha, audit_action, actor, rollout=rollout.id
+    )
 
 
 # Reports from tablets
