@@ -14,6 +14,7 @@ import socket
 import time
 from collections import Counter
 from collections.abc import Iterable
+from functools import cached_property
 from http import HTTPStatus
 from typing import Any
 
@@ -25,6 +26,7 @@ from waitress.task import ErrorTask
 from waitress.utilities import Error, RequestEntityTooLarge
 
 from server import problems
+from server.client_network import network_of
 from sync.exchange.messages import MAX_BODY_BYTES
 
 _log = logging.getLogger("chaski")
@@ -118,6 +120,11 @@ class Channel(HTTPChannel):  # type: ignore[misc]
 
     def _new_turn(self) -> None:
         self.began, self.moved, self.silent = time.monotonic(), 0, True
+
+    @cached_property
+    def network(self) -> str:
+        """The network that the client connects from. Strangers with 2^64 addresses count as one."""
+        return network_of(self.addr[0])
 
     @property
     def waits(self) -> bool:
@@ -255,10 +262,10 @@ class Listener(TcpWSGIServer):  # type: ignore[misc]
                 return
 
     def _worst(self, among: Iterable[Channel]) -> Channel | None:
-        """Return the connection to drop first: idle ones, then the slowest. Connections of one address share a rate."""
+        """Return the connection to drop first: idle ones, then the slowest. Connections of one network share a rate."""
         waiting = [channel for channel in among if channel.waits]
-        peers, now = Counter(channel.addr[0] for channel in waiting), time.monotonic()
-        return min(waiting, key=lambda each: (not each.idle, each.pace(now) / peers[each.addr[0]]), default=None)
+        peers, now = Counter(channel.network for channel in waiting), time.monotonic()
+        return min(waiting, key=lambda each: (not each.idle, each.pace(now) / peers[each.network]), default=None)
 
     def _drop_one(self, among: Iterable[Channel]) -> bool:
         worst = self._worst(among)

@@ -256,7 +256,11 @@ def test_a_revoked_or_expired_token_is_rejected_and_token_limits_are_enforced(fi
     made = token(field, "publicacion", "publisher", days=MOST_DAYS)
     later = replace(field, services=replace(field.services, now=lambda: FOUNDED + (MOST_DAYS + 1) * DAY))
     assert code(ask(later, made["token"], "/v1/versions")) == (401, "token.refused")
-    assert publisher.http.delete(f"/v1/tokens/{made['id']}", headers=GUARD).status_code == 204
+    head = None
+    for _ in range(2):
+        assert publisher.http.delete(f"/v1/tokens/{made['id']}", headers=GUARD).status_code == 204
+        assert head in (None, audit.get_head(field.services.db.read())), "asked twice, done once"
+        head = audit.get_head(field.services.db.read())
     assert code(ask(field, made["token"], "/v1/versions")) == (401, "token.refused")
     (listed,) = body(publisher.get("/v1/tokens"))
     assert (listed["label"], listed["roles"], listed["revoked"]) == ("script", ["publisher"], FOUNDED)

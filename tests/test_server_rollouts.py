@@ -21,6 +21,7 @@ from server.flows.trust import enrolment
 from server.problems import Problem
 from server.store import audit, people, versions
 from server.store import rollouts as rollout_store
+from server.store import worklist as worklist_store
 from server.store.rollouts import Rollout
 from server.store.versions import NewVersion
 from support.intake import Field, Tablet
@@ -354,6 +355,28 @@ def test_a_ring_with_tablets_without_a_fallback_is_not_halted_automatically(fiel
     assert told(field) == ["otra bundle.unusable"]
 
 
+@pytest.mark.parametrize("halts_by_itself", [True, False])
+def test_a_closed_report_about_a_rollout_returns_if_it_fails_again_after_a_resume(
+    field: Field, halts_by_itself: bool
+) -> None:
+    if halts_by_itself:
+        publish(field, "1")
+    second, now = publish(field, "2"), NOW
+    for _ in range(3):
+        refuse(field, second.sha, *(field.tablet() for _ in range(3)), now=now)
+        assert watch(field, now=now) == halts_by_itself
+        assert told(field) == ["otra bundle.unusable"]
+        with field.services.db.write() as w:
+            (item,) = worklist_store.list_open(w, kind="rollout")
+            worklist_store.record_decision(w, item.id, decision="checked", by="tests", at=now)
+        watch(field, now=now)
+        assert told(field) == [], "once while it is true"
+        if not halts_by_itself:
+            halt(field, second.id)
+        now += DAY
+        resume(field, second.id, now=now)
+
+
 def test_refusals_before_a_resume_or_a_week_ago_halt_nothing(field: Field) -> None:
     publish(field, "1")
     second = publish(field, "2")
@@ -421,6 +444,23 @@ def test_an_unknown_rollout_is_a_problem_for_every_action(field: Field, deed: st
     }
     with pytest.raises(Problem, match=r"rollout\.unknown"):
         moves[deed]()
+
+
+def test_a_halt_or_resume_that_is_sent_twice_answers_the_same_and_changes_nothing(field: Field) -> None:
+    publish(field, "1")
+    made = publish(field, "2")
+    for deed in (halt, resume):
+        done, number = deed(field, made.id), in_force(field).number
+        head = audit.get_head(field.services.db.read())
+        assert deed(field, made.id) == done
+        assert (in_force(field).number, audit.get_head(field.services.db.read())) == (number, head)
+    halt(field, made.id)
+    with pytest.raises(Problem, match=r"rollout\.wrong_state"):
+        halts.halt_rollout(
+            field.services.db, field.services.keys, made.id, reason="Otra.", actor="publicacion", now=NOW
+        )
+    with pytest.raises(Problem, match=r"rollout\.wrong_state"):
+        halts.halt_rollout(field.services.db, field.services.keys, made.id, reason=REASON, actor="otra", now=NOW)
 
 
 def test_an_ended_rollout_cannot_be_changed(field: Field) -> None:

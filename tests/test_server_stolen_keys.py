@@ -8,6 +8,7 @@ from contextlib import ExitStack, suppress
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -25,22 +26,26 @@ from server.store import chains, devices, envelopes, people, tablet_usage, workl
 from server.store.worklist import WorkItem
 from support.clients import FORM, STORY, Office, PassingAnswer, answers
 from support.databases import writing_connection
-from support.intake import Field, Tablet
+from support.intake import ROUTE, Field, Tablet
 from support.small_disk import mounted
 from sync.documents import receipt
 from sync.documents.signed import Document
 from sync.durations import DAY
-from sync.envelope.verify import envelope_id
+from sync.envelope import seal
+from sync.envelope.content import Content, Context
+from sync.envelope.verify import ChainPosition, envelope_id
 from sync.errors import SyncError
 from sync.exchange import messages
 from sync.exchange.messages import SIGNATURE_HEADER, Request
 from sync.exchange.transport import RefusedError
 from sync.keys.key_files import load_secret
-from sync.keys.key_pairs import SigningKey
+from sync.keys.key_pairs import SealKey, SigningKey
 from sync.tablet.client import Tablet as TabletClient
+from test_server_staff_api import client
 
 ZEROS = "0" * 64
 TAKEN = date(2026, 11, 20)
+COUNTED = ("rejections", "refusals", "devices", "work_items", "audit")
 
 
 def listed(field: Field) -> list[WorkItem]:
@@ -63,6 +68,11 @@ def quarantined(field: Field, tablet: Tablet, count: int) -> list[bytes]:
 
 def conflicts(field: Field, tablet: Tablet, count: int) -> list[bytes]:
     return [field.envelope(tablet, jti="A" * 22) for _ in range(count)]
+
+
+def close(field: Field, item: WorkItem) -> None:
+    with field.services.db.write() as w:
+        worklist.record_decision(w, item.id, decision="checked", by="tests", at=field.now)
 
 
 # The work list
@@ -105,12 +115,77 @@ def test_deferred_screenings_come_onto_the_list_one_by_one_as_people_decide(
     assert all(field.referrals(raw) for raw in sent)
 
 
+def forks_of(field: Field, tablet: Tablet, to: str) -> list[bytes]:
+    return [field.envelope(tablet, to=to, at=(1, "")) for _ in range(3)]
+
+
+def conflicts_of(field: Field, tablet: Tablet, to: str) -> list[bytes]:
+    return [field.envelope(tablet, to=to, jti="A" * 22) for _ in range(3)]
+
+
+@pytest.mark.parametrize("make", [forks_of, conflicts_of])
+def test_items_of_other_desks_hide_no_screening_of_this_one(
+    field: Field, monkeypatch: pytest.MonkeyPatch, make: Callable[[Field, Tablet, str], list[bytes]]
+) -> None:
+    monkeypatch.setattr(tablet_budget, "OPEN_ITEMS", 2)
+    thief, desk = field.tablet(), client(field, "proteccion-17")
+
+    def decide(item: dict[str, Any]) -> int:
+        path = f"/v1/work-list/{item['id']}/decision"
+        return desk.post(path, json={"decision": item["decisions"][0]}).status_code
+
+    field.push(thief, *make(field, thief, "17-child"), *make(field, thief, "21-child"))
+    assert desk.get("/v1/work-list").json == []
+    own = make(field, thief, "17-protection")
+    field.push(thief, *own)
+    seen = []
+    while items := desk.get("/v1/work-list").json:
+        seen.append(items[0]["envelope"])
+        assert decide(items[0]) == 200
+    assert seen == [envelope_id(raw) for raw in own], "each, as the desk itself decides"
+
+
+def test_a_thief_gains_no_place_on_the_list_by_keys_of_no_desk(field: Field, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tablet_budget, "OPEN_ITEMS", 2)
+    thief = field.tablet()
+    sent = [_sealed_to_nobody(field, thief) for _ in range(6)]
+    field.push(thief, *sent)
+    assert [item.kind for item in listed(field)] == ["fork", "fork", "crowded"]
+
+
+def _sealed_to_nobody(field: Field, tablet: Tablet) -> bytes:
+    nobody = SealKey.generate().public
+    return seal.seal_envelope(
+        Content(b"<data/>", Context(field.form_sha)),
+        to=nobody,
+        route=replace(ROUTE, sha=field.form_sha),
+        route_key=field.route_key(),
+        device=tablet.key,
+        jti=seal.new_screening_id(),
+        position=ChainPosition(chain=tablet.chain, seq=1, kseq=1, prev=""),
+        bucket=1024,
+    )
+
+
 def test_the_route_of_a_deferred_screening_is_not_erased(field: Field, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tablet_budget, "OPEN_ITEMS", 1)
     thief = field.tablet()
     field.push(thief, *quarantined(field, thief, 3))
     retention.erase_routes(field.services.db, now=field.now + 400 * DAY, days=30)
     assert field.rows("select count(*) from routes") == [(3,)]
+
+
+def test_a_closed_item_about_too_many_chains_returns(field: Field, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tablet_budget, "CHAINS", 2)
+    thief = field.tablet()
+    for number in range(3):
+        field.ask(thief, field.message(thief, ended={f"{number:011d}": 3}))
+    for _ in range(2):
+        (crowded,) = [item for item in listed(field) if item.kind == "crowded"]
+        assert crowded.reason == "chains"
+        close(field, crowded)
+        field.now += DAY
+        field.ask(thief, field.message(thief, ended={"9" * 11: 3}))
 
 
 def test_a_thousand_chains_of_one_tablet_give_no_thousand_items(field: Field, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -246,6 +321,21 @@ def test_a_tablet_beyond_its_bytes_alone_is_refused_and_keeps_its_envelopes(fiel
     assert (used.bytes, used.quarantined) == (stored, stored if revoked else 0)
 
 
+@pytest.mark.parametrize("revoked", [False, True])
+def test_a_closed_item_about_a_full_tablet_returns_once_when_it_is_refused_again(field: Field, revoked: bool) -> None:
+    thief = field.tablet()
+    if revoked:
+        revoke(field, thief)
+    budget, sent = StorageBudget(tablet=1), [field.envelope(thief) for _ in range(2)]
+    for _ in range(3):
+        assert full(field, thief, budget, sent[0])
+        assert full(field, thief, budget, *sent)
+        (item,) = [item for item in listed(field) if item.kind == "quota"]
+        close(field, item)
+        field.now += DAY
+    assert [item for item in listed(field) if item.kind == "quota"] == []
+
+
 def test_a_courier_pays_for_what_it_brings_and_spoils_no_other_tablet(field: Field) -> None:
     thief, honest, other = field.tablet(), field.tablet(), field.tablet()
     raw = field.envelope(honest)
@@ -342,6 +432,32 @@ def test_many_stolen_keys_together_leave_room_for_a_tablet_that_stored_little(
 
 
 # Request numbers
+
+
+def count_rows(field: Field) -> dict[str, list[tuple[Any, ...]]]:
+    return {name: field.rows(f"select * from {name}") for name in COUNTED}  # noqa: S608 (constants)
+
+
+@pytest.mark.parametrize("last", [True, False])
+def test_a_recorded_request_that_is_replayed_counts_nothing(field: Field, last: bool) -> None:
+    """A stranger on the line needs no key: he sends what he recorded, the last request or an older one."""
+    tablet, unknown = field.tablet(), field.tablet(certified=False)
+    carried = {"form": field.form_sha}
+    recorded = field.message(tablet, field.envelope(unknown), inventory=carried, refused={"ab" * 32: "bundle.unusable"})
+    field.ask(tablet, recorded)
+    if not last:
+        field.ask(tablet, field.message(tablet))
+    counted = count_rows(field)
+    assert counted["rejections"]
+    assert counted["refusals"]
+    with field.services.db.write() as w:  # A person looked into it meanwhile.
+        w.execute("delete from refusals")
+    field.now += DAY
+    http = tablet_api(replace(field.services, now=lambda: field.now)).test_client()
+    for _ in range(5):
+        answer = http.post("/v1/sync", data=recorded.body, headers={SIGNATURE_HEADER: recorded.signature})
+        assert answer.status_code == (200 if last else 409)
+    assert count_rows(field) == counted | {"refusals": []}
 
 
 @pytest.mark.parametrize("step", [1, 2**20])

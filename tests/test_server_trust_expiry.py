@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from conftest import FOUNDED
 from server import jobs
+from server.flows.trust import documents as trust_documents
 from server.flows.trust import expiry
 from server.store import worklist
 from support.intake import Field
 from sync.documents.trust import STAFF_GRACE
 from sync.durations import DAY, HOUR
-from test_server_orphans import install
+from test_server_documents import new_trust
+from test_server_orphans import ROOTS, install
 
 
 def watch(field: Field, now: int) -> list[str]:
@@ -45,6 +47,19 @@ def test_a_warning_that_was_checked_comes_back_with_the_next_stage_only(field: F
         worklist.record_decision(w, item.id, decision="checked", by="tests", at=expires - 79 * DAY)
     assert watch(field, expires - 50 * DAY) == []
     assert watch(field, expires - 29 * DAY) == ["days.30"]
+
+
+def test_a_warning_that_was_checked_comes_back_with_the_next_trust(field: Field) -> None:
+    expires = field.trust.expires
+    watch(field, expires - 20 * DAY)
+    with field.services.db.write() as w:
+        (item,) = worklist.list_open(w)
+        worklist.record_decision(w, item.id, decision="checked", by="tests", at=expires - 19 * DAY)
+    assert watch(field, expires - 18 * DAY) == []
+    body, later = new_trust(field, field.trust.number + 1, ROOTS, expires=expires + 365 * DAY), expires - 10 * DAY
+    trust_documents.accept_trust(field.services.db, field.services.keys, body, actor="tests", now=later)
+    assert watch(field, later) == []
+    assert watch(field, expires + 345 * DAY) == ["days.30"]
 
 
 def test_a_new_trust_closes_the_warning(field: Field) -> None:

@@ -9,10 +9,11 @@ from flask.testing import FlaskClient
 
 from server.api.client_address import MAX_FAILURES
 from server.app import staff_api, tablet_api
-from server.client_network import network_of
+from server.client_network import network_of, networks_of
 from server.flows.people import accounts
 from server.flows.people.wrong_guesses import FAILURES_PER_ADDRESS, FAILURES_PER_LOGIN, MOST_COUNTED
 from server.flows.trust import documents, enrolment
+from server.store import sessions
 from support.intake import Field
 from support.signing_in import GUARD
 from sync.documents.enrolment import write_enrolment_request
@@ -74,7 +75,34 @@ def test_a_flood_of_guesses_fills_no_table(field: Field) -> None:
     assert field.rows("select count(*) from sign_in_failures") == [(MOST_COUNTED,)]
 
 
+def test_guesses_of_one_login_from_many_networks_of_one_site_are_slowed(field: Field) -> None:
+    http = staff_api(field.services).test_client()
+    told = [sign_in(http, "registro", b"x" * 32, f"2001:db8:1:{number:x}::1") for number in range(20)]
+    assert [status for status, _ in told] == [401] * FAILURES_PER_LOGIN + [429] * (20 - FAILURES_PER_LOGIN)
+    assert told[-1][1] == 900
+    assert sign_in(http, "registro", right(field, "registro"), "2001:db8:1:ffff::1")[0] == 201
+    assert sign_in(http, "registro", b"x" * 32, "2001:db8:2:1::1")[0] == 401, "another site is not slowed"
+
+
+@pytest.mark.parametrize("one_login", [True, False])
+def test_a_flood_of_guesses_from_many_networks_fills_no_table(
+    field: Field, monkeypatch: pytest.MonkeyPatch, one_login: bool
+) -> None:
+    http = staff_api(field.services).test_client()
+    for number in range(MOST_COUNTED + 30):
+        sign_in(http, "registro" if one_login else f"nadie{number}", b"x" * 32, f"2001:db8:1:{number:x}::1")
+    assert field.rows("select count(*) from sign_in_failures") == [(2 * MOST_COUNTED,)], "of one site"
+    monkeypatch.setattr(sessions, "MOST_FAILURES", 50)
+    for number in range(60):
+        sign_in(http, "registro" if one_login else f"nadie{number}", b"x" * 32, f"2001:db8:{number + 7:x}::1")
+    assert field.rows("select count(*) from sign_in_failures") == [(50,)], "of the world"
+    assert sign_in(http, "registro", right(field, "registro"), "2001:db8:9::1")[0] == 201
+
+
 def test_networks_of_addresses() -> None:
+    assert networks_of("2001:db8:1:2:3:4:5:6") == ("2001:db8:1:2::/64", "2001:db8:1::/48")
+    assert networks_of("::ffff:192.0.2.1") == networks_of("192.0.2.1:443") == ("192.0.2.1",)
+    assert network_of("[2001:db8:1:2::7]:443") == network_of("[2001:db8:1:2::8]") == "2001:db8:1:2::/64"
     assert network_of("2001:db8:1:2:3:4:5:6") == network_of("2001:db8:1:2::") != network_of("2001:db8:1:3::")
     assert network_of("::ffff:192.0.2.1") == network_of("192.0.2.1") == "192.0.2.1" != network_of("192.0.2.2")
     assert network_of("fe80::1%eth0") == "fe80::/64"

@@ -6,6 +6,8 @@ A person who could open a screening sees the items about it. A released screenin
 from __future__ import annotations
 
 import json
+import re
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
@@ -15,7 +17,7 @@ import pytest
 from click.testing import CliRunner
 
 from conftest import World
-from server.app import clock
+from server.app import clock, tablet_api
 from server.cli.main import main
 from server.flows.desks.worklist import ITEM_KINDS
 from server.flows.intake import gaps
@@ -122,7 +124,31 @@ def test_a_quarantined_screening_is_read_released_and_due_counted_from_its_recei
     assert counted(field) == 1
     assert listed(coordinator) == []
     assert deeds(field, envelope_id(raw)) == ["envelope.quarantined", "envelope.read", "envelope.released"]
-    assert code(decide(coordinator, item["id"], "release")) == (409, "work.closed")
+    assert decide(coordinator, item["id"], "release").json == answer.json, "asked twice, the same answer"
+    assert counted(field) == 1
+    assert deeds(field, envelope_id(raw)) == ["envelope.quarantined", "envelope.read", "envelope.released"]
+
+
+def test_another_decision_about_a_closed_item_is_told_who_decided_what(field: Field) -> None:
+    quarantined(field)
+    coordinator, national = client(field, "proteccion-17"), client(field, "nacional")
+    (item,) = listed(coordinator)
+    decide(coordinator, item["id"], "release")
+    for person, decision in ((coordinator, "keep_apart"), (national, "release"), (national, "keep_apart")):
+        refused = decide(person, item["id"], decision)
+        assert code(refused) == (409, "work.closed")
+        assert (refused.json["by"], refused.json["decision"]) == ("proteccion-17", "release")
+        assert refused.json["detail"] == f"{item['id']}: proteccion-17 (release)"
+
+
+def test_an_item_that_closed_by_itself_says_so(field: Field) -> None:
+    tablet, administrator = field.tablet(), client(field, "publicacion")
+    raws = [field.envelope(tablet) for _ in range(2)]
+    field.push(tablet, raws[1])
+    (gap,) = listed(administrator)
+    field.push(tablet, raws[0])
+    refused = decide(administrator, gap["id"], "lost")
+    assert (code(refused), refused.json["by"]) == ((409, "work.closed"), "server")
 
 
 def test_a_released_screening_with_an_unreadable_route_is_due_first_at_its_keyring(
@@ -150,12 +176,13 @@ def test_a_screening_set_aside_stays_stored_and_opens_no_referral_until_release(
     assert listed(coordinator) == []
     assert [each["id"] for each in listed(coordinator, kept=1)] == [item["id"]]
     assert listed(client(field, "proteccion-21"), kept=1) == []
-    assert code(decide(coordinator, item["id"], "keep_apart")) == (409, "work.closed")
+    assert decide(coordinator, item["id"], "keep_apart").status_code == 200, "asked twice"
     assert decide(coordinator, item["id"], "release").status_code == 200
+    assert code(decide(coordinator, item["id"], "keep_apart")) == (409, "work.closed")
     assert [referral.queue for referral in field.referrals(raw)] == ["17-protection"]
     assert deeds(field, envelope_id(raw))[-2:] == ["envelope.kept_apart", "envelope.released"]
     assert listed(coordinator, kept=1) == []
-    assert code(decide(coordinator, item["id"], "release")) == (409, "work.closed")
+    assert code(decide(client(field, "nacional"), item["id"], "release")) == (409, "work.closed")
 
 
 def test_a_person_cannot_set_aside_a_screening_that_she_cannot_open(field: Field) -> None:
@@ -266,6 +293,61 @@ def test_a_desk_can_report_that_a_screening_differs_from_its_route(field: Field)
     assert listed(coordinator) == []
 
 
+# Cost
+
+
+def reading_steps(field: Field, work: Callable[[], object]) -> int:
+    """How many steps SQLite's machine makes for this work on this thread's reading connection, in tens."""
+    steps = 0
+
+    def count() -> int:
+        nonlocal steps
+        steps += 1
+        return 0
+
+    reader = field.services.db.read().conn  # type: ignore[attr-defined]
+    reader.set_progress_handler(count, 10)
+    try:
+        work()
+    finally:
+        reader.set_progress_handler(None, 0)
+    return steps
+
+
+@pytest.mark.parametrize("publishes", [False, True])
+@pytest.mark.parametrize("kept", [0, 1])
+def test_the_work_list_of_a_desk_costs_by_its_own_items_and_not_by_those_of_others(
+    field: Field, kept: int, publishes: bool
+) -> None:
+    tablet, db = field.tablet(), field.services.db
+    other = field.envelope(tablet, to="17-child")
+    field.push(tablet, other, *(field.envelope(tablet, at=(1, "")) for _ in range(2)))
+    with db.write() as w:
+        who = field.world.person_id("proteccion-17")
+        w.execute("insert into person_roles (person, role) select ?, 'publisher' where ?", [who, publishes])
+    desk, monitor = client(field, "proteccion-17"), tablet_api(field.services).test_client()
+
+    def costs() -> tuple[int, int]:
+        own = reading_steps(field, lambda: listed(desk, kept=kept))
+        return own, reading_steps(field, lambda: monitor.get("/healthz"))
+
+    before = costs()
+    with db.write() as w:
+        w.execute(
+            "insert into work_items (kind, dev, chain, envelope, reason, opened, kid, decision, closed)"
+            " with recursive n(i) as (select 1 union all select i + 1 from n where i < 20000)"
+            " select 'fork', 'd' || i, '', e.id, '', 1, e.kid, d.decision, d.closed from n,"
+            " (select null as decision, null as closed union select 'keep_apart', 1) d,"
+            " (select id, kid from envelopes where id = ?) e",
+            [envelope_id(other)],
+        )
+    field.push(tablet, field.envelope(tablet, at=(1, "")))
+    assert len(listed(desk, kept=kept)) == (0 if kept else 3)
+    after = costs()
+    assert after[0] < before[0] + 50
+    assert after[1] < before[1] + 50
+
+
 # From the command line, with a real screening
 
 
@@ -294,5 +376,13 @@ def test_a_coordinator_lists_examines_and_releases_what_a_revoked_tablet_sent(wo
         assert terminal(office, "proteccion-17", "decide", item["id"], "release").exit_code == 0
         assert terminal(office, "proteccion-17", "work", "--kept").stdout == "Nothing is kept apart.\n"
         queue = terminal(office, "proteccion-17", "queue", "17-protection", "--mode", "training", "--json")
-        assert [(each["jti"], each["mark"]) for each in json.loads(queue.stdout)] == [(jti, "quarantined")]
+        (referral,) = json.loads(queue.stdout)
+        assert (referral["jti"], referral["mark"]) == (jti, "quarantined")
+        assert terminal(office, "proteccion-17", "accept", referral["id"]).exit_code == 0
+        queue = terminal(office, "proteccion-17", "queue", "17-protection", "--mode", "training", "--json")
+        (referral,) = json.loads(queue.stdout)
+        assert (referral["place"], referral["holder_login"]) == (referral["route"]["province"], "proteccion-17")
+        said = terminal(office, "proteccion-17", "queue", "17-protection", "--mode", "training").stdout
+        assert re.search(r"arrived +place +holder", said), said
+        assert referral["id"] in said, "an id is never cut off"
         assert terminal(office, "proteccion-17", "work").stdout == "Nothing to decide.\n"

@@ -98,12 +98,14 @@ def test_an_order_has_the_content_that_the_registrar_signed(world: World) -> Non
     field.services.db.close()
 
 
-def test_the_server_takes_no_order_twice_and_none_for_a_tablet_it_does_not_know(world: World) -> None:
+def test_an_order_sent_twice_is_stored_once_and_none_for_an_unknown_tablet(
+    world: World,
+) -> None:
     field = open_field(world)
     registrar, known, pending = world.office("registro", "registrar"), field.tablet(), field.tablet(certified=False)
 
-    def give(dev: str, number: int) -> str:
-        body = device_order.make(registrar, dev=dev, number=number, issued=FOUNDED, order="wipe").to_bytes()
+    def give(dev: str, number: int, order: str = "wipe") -> str:
+        body = device_order.make(registrar, dev=dev, number=number, issued=FOUNDED, order=order).to_bytes()  # type: ignore[arg-type]
         try:
             device_orders.accept_order(field.services.db, body, field.trust, dev, actor="registro", now=FOUNDED)
         except Problem as problem:
@@ -112,7 +114,9 @@ def test_the_server_takes_no_order_twice_and_none_for_a_tablet_it_does_not_know(
 
     assert give(DEV, 1) == "device.not_found"
     assert give(pending.key.kid, 1) == "device.not_certified"
-    assert [give(known.key.kid, number) for number in (2, 2, 1)] == ["taken", *["order.number_used"] * 2]
+    assert [give(known.key.kid, number) for number in (2, 2, 1)] == ["taken", "taken", "order.number_used"]
+    assert give(known.key.kid, 2, "revoke") == "order.number_used", "another order"
+    assert field.rows("select number, kind from orders") == [(2, "wipe")]
     field.ask(known, field.message(known, orders=7))
     assert [give(known.key.kid, number) for number in (7, 8)] == ["order.number_used", "taken"], "after a restore"
     field.ask(known, field.message(known, orders=2**53 - 1))

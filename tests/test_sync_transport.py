@@ -363,3 +363,15 @@ def test_a_name_and_a_password_in_an_address_are_refused() -> None:
     for url in ("http://ana:secreto@127.0.0.1:9", "https://127.0.0.1@evil.example"):
         with pytest.raises(SyncError, match=r"transport\.bad_address"):
             Transport(url)
+
+
+@pytest.mark.parametrize("status", ["101 Switching", "204 No Content", "205 Reset", "304 Not Modified", "302 Found"])
+def test_an_answer_without_the_document_that_was_asked_for_is_no_success(status: str) -> None:
+    with wire(said(b"", status=status)) as opened, pytest.raises(SyncError) as refused:
+        Transport(opened.url, timeout=Timeout(5)).get("/v1/trust")
+    assert refused.value.code in ("transport.refused", "transport.broken")
+
+
+def test_members_of_a_problem_that_are_no_text_are_ignored() -> None:
+    refused = RefusedError(400, {"code": ["device.unknown"], "title": {"a": 1}, "detail": 7, "advice": None})
+    assert (refused.code, str(refused)) == ("transport.refused", "transport.refused: HTTP 400")

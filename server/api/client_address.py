@@ -41,7 +41,7 @@ def find_client_address(peer: str, forwarded: str, proxies: Sequence[Network]) -
     seen = peer
     while hops and _is_in(seen, proxies):
         seen = hops.pop()
-    return seen if parse_address(seen) else peer
+    return str(parse_address(seen) or peer)
 
 
 def _is_in(address: str, proxies: Sequence[Network]) -> bool:

@@ -254,6 +254,7 @@ class ReferralSchema(Schema):
     holder = fields.String(allow_none=True)
     holder_login = fields.String(allow_none=True)
     received = fields.Integer()
+    place = fields.String(allow_none=True)
     lease = fields.Integer(allow_none=True)
     result = fields.String(allow_none=True)
     route = fields.Dict(allow_none=True)

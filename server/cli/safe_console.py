@@ -98,10 +98,13 @@ class HangingLine:
 
 
 def make_table(columns: Sequence[str], rows: Iterable[Sequence[str | Text]], *, gap: int = 2) -> Table:
-    """Return a table without lines. A cell is one line of text; `gap`: blanks between two columns."""
+    """Return a table without lines. A cell is one line of text; `gap`: blanks between two columns.
+
+    In a narrow window cells are wrapped and nothing is cut off; an id, which people copy, stays in one piece.
+    """
     table = Table(box=None, padding=(0, gap, 0, 0))
     for column in columns:
-        table.add_column(safe_text(column))
+        table.add_column(safe_text(column), overflow="fold", no_wrap=column == "id")
     for row in rows:
         table.add_row(*map(safe_text, row))
     return table

@@ -317,3 +317,20 @@ def damage(db: Database) -> None:
         and fact = new.fact and value = new.value)
       begin select raise(abort, 'a published figure is never replaced'); end;
     """)
+
+
+@migrations()
+def keys_of_work_items(db: Database) -> None:
+    """The key that an item's screening is sealed to, so that a desk's list and its share of a budget cost by its own
+    items."""
+    db.executescript("""
+    alter table work_items add column kid text not null default '';
+    update work_items set kid = coalesce((select e.kid from envelopes e where e.id = work_items.envelope), '')
+      where envelope > '';
+    create index work_items_open_by_key on work_items (kid, id) where closed is null;
+    create index work_items_kept_by_key on work_items (kid, id) where decision = 'keep_apart';
+    create index work_items_open_by_tablet_and_key on work_items (dev, kid) where closed is null;
+    alter table deferred_items add column kid text not null default '';
+    update deferred_items set kid = coalesce((select e.kid from envelopes e where e.id = deferred_items.envelope), '');
+    create index deferred_items_by_key on deferred_items (dev, kid, id);
+    """)

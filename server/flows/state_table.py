@@ -44,9 +44,10 @@ class StateTable:
         ready = {before for name, before in self.transitions if name == action}
         return [name for (name, before), next_ in self.transitions.items() if before == state and next_.end in ready]
 
-    def ends_in(self, action: str, state: str) -> bool:
-        """Return True if an action leads to this state, from any other."""
-        return any(name == action and next_.end == state for (name, _), next_ in self.transitions.items())
+    def is_over(self, action: str, state: str) -> bool:
+        """Return True if an action leads to this state and is not allowed in it: it may have been done already."""
+        leads = any(name == action and next_.end == state for (name, _), next_ in self.transitions.items())
+        return leads and (action, state) not in self.transitions
 
     def transition(self, action: str, state: str, subject: str = "") -> Transition:
         """Return the transition of an action. Raises the problem `refused`, which names the subject or the action."""

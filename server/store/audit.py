@@ -108,6 +108,14 @@ def list_entries(c: Connection, *, after: int = 0, limit: int = 500, subject: st
     return [_read_entry(item) for item in found]
 
 
+def is_last_deed(c: Connection, subject: str, action: str, actor: str, **detail: str | int) -> bool:
+    """Return True if the newest row about a subject has this action and actor, and these details among its own: the
+    actor's first request arrived, and its answer got lost."""
+    found = c.row("select * from audit where subject = ? order by number desc limit 1", [subject])
+    last = _read_entry(found) if found else None
+    return last is not None and (last.action, last.actor) == (action, actor) and last.detail.items() >= detail.items()
+
+
 def list_rows(c: Connection, *, after: int, limit: int = 500) -> list[Row]:
     """Return rows above a number, in order, as they are stored: a damaged one is no AuditEntry."""
     return c.rows("select * from audit where number > ? order by number limit ?", [after, limit])

@@ -115,6 +115,11 @@ def clear_damaged(w: Connection, id_: str) -> bool:
     return w.execute("delete from damaged_envelopes where envelope = ?", [id_]).rowcount > 0
 
 
+def has_damaged(c: Connection) -> bool:
+    """Return True if an envelope is marked as damaged."""
+    return c.row("select 1 from damaged_envelopes limit 1") is not None
+
+
 def list_damaged(c: Connection) -> list[str]:
     """Return the ids of the envelopes that are marked as damaged, oldest finding first."""
     return [item["envelope"] for item in c.rows("select envelope from damaged_envelopes order by found, envelope")]

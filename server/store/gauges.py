@@ -31,6 +31,11 @@ def count_open_items(c: Connection) -> dict[str, int]:
     return {item["kind"]: item["open"] for item in found}
 
 
+def has_open_item(c: Connection, kind: str) -> bool:
+    """Return True if an item of this kind is open."""
+    return c.row("select 1 from work_items where kind = ? and closed is null limit 1", [kind]) is not None
+
+
 def count_status_events(c: Connection) -> int:
     """Return the number of stored status events, whether tablets have received them or not."""
     (found,) = c.rows("select count(*) as kept from status_events")

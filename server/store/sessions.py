@@ -11,6 +11,9 @@ from dataclasses import dataclass
 from server.database.connection import Connection
 from sync.durations import DAY
 
+MOST_FAILURES = 100_000
+"""Failed sign-ins that are stored in all. A stranger with many networks must not fill the disk."""
+
 
 @dataclass(frozen=True)
 class Session:
@@ -75,8 +78,9 @@ def delete_old(connection: Connection, *, expired_at: int, failed_before: int) -
 
 
 def record_failure(connection: Connection, *, login: str, address: str, at: int) -> None:
-    """Store a failed sign-in."""
+    """Store a failed sign-in; beyond MOST_FAILURES, the oldest ones are deleted."""
     connection.execute("insert into sign_in_failures (login, address, at) values (?, ?, ?)", (login, address, at))
+    connection.execute("delete from sign_in_failures where rowid <= last_insert_rowid() - ?", (MOST_FAILURES,))
 
 
 def delete_failures(connection: Connection, *, login: str, address: str) -> None:

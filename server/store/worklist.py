@@ -7,7 +7,8 @@ The sync request and jobs open items, people close them. Gaps and silences also 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import json
+from dataclasses import dataclass, fields
 
 from server.database.connection import Connection
 
@@ -37,6 +38,10 @@ class WorkItem:
     decision: str | None
 
 
+_COLUMNS = tuple(each.name for each in fields(WorkItem))
+_ITEM = ", ".join(_COLUMNS)
+
+
 def add_item(
     w: Connection,
     *,
@@ -46,11 +51,13 @@ def add_item(
     envelope: str = "",
     reason: str = "",
     at: int,
+    since: int = 0,
     again: bool = False,
 ) -> None:
     """Open an item, or update the reason of the same item if it is open already.
 
-    An item that a person decided does not return, except with another reason or with `again`.
+    An item that a person decided does not return, except with another reason, or if it became true again: `since` (ms)
+    is when it began, and with `again` it is a new event each time.
     """
     if kind not in KINDS:
         raise ValueError(f"{kind} is not a kind of work item")
@@ -59,11 +66,12 @@ def add_item(
     open_one = w.execute(f"update work_items set reason = ? where {same} and closed is null", [reason, *about])  # noqa: S608
     if open_one.rowcount:
         return
-    decided = f"select 1 from work_items where {same} and reason = ? and decision is not null"  # noqa: S608
-    if again or w.row(decided, [*about, reason]) is None:
+    decided = f"select 1 from work_items where {same} and reason = ? and decision is not null and closed >= ?"  # noqa: S608
+    if again or w.row(decided, [*about, reason, since]) is None:
         w.execute(
-            "insert into work_items (kind, dev, chain, envelope, reason, opened) values (?, ?, ?, ?, ?, ?)",
-            [*about, reason, at],
+            "insert into work_items (kind, dev, chain, envelope, reason, opened, kid)"
+            " values (?, ?, ?, ?, ?, ?, coalesce((select kid from envelopes where id = ?), ''))",
+            [*about, reason, at, envelope],
         )
 
 
@@ -90,10 +98,11 @@ class DeferredItem:
     opened: int
 
 
-def count_open_of_tablet(c: Connection, dev: str, *, most: int) -> int:
-    """Return how many items about a tablet's screenings are open. Counts no further than `most`."""
-    sql = "select 1 from work_items where dev = ? and envelope > '' and closed is null limit ?"
-    return int(c.execute(f"select count(*) from ({sql}) n", [dev, most]).fetchone()[0])  # noqa: S608 (a constant)
+def count_open_of_tablet(c: Connection, dev: str, *, kid: str = "", most: int) -> int:
+    """Return how many items about a tablet's screenings are open, or about those sealed to one key. Counts no further
+    than `most`."""
+    sql = f"select 1 from work_items where dev = ? and kid {'= ?' if kid else '> ?'} and closed is null limit ?"  # noqa: S608
+    return int(c.execute(f"select count(*) from ({sql}) n", [dev, kid, most]).fetchone()[0])  # noqa: S608
 
 
 def has_open_about_tablet(c: Connection, *, kind: str, dev: str) -> bool:
@@ -105,20 +114,31 @@ def has_open_about_tablet(c: Connection, *, kind: str, dev: str) -> bool:
 def defer_item(w: Connection, *, kind: str, dev: str, chain: str, envelope: str, at: int) -> None:
     """Store an item about a screening outside the list. A repeated call changes nothing."""
     w.execute(
-        "insert into deferred_items (kind, dev, chain, envelope, opened) values (?, ?, ?, ?, ?)"
+        "insert into deferred_items (kind, dev, chain, envelope, opened, kid)"
+        " values (?, ?, ?, ?, ?, coalesce((select kid from envelopes where id = ?), ''))"
         " on conflict (envelope, kind) do nothing",
-        [kind, dev, chain, envelope, at],
+        [kind, dev, chain, envelope, at, envelope],
     )
 
 
-def take_deferred(w: Connection, dev: str, *, most: int) -> list[DeferredItem]:
-    """Remove and return the oldest deferred items of a tablet."""
+def take_deferred(w: Connection, dev: str, *, kid: str = "", most: int) -> list[DeferredItem]:
+    """Remove and return the oldest deferred items of a tablet, or of its screenings sealed to one key."""
+    narrowed, about = (" and kid = ?", [kid]) if kid else ("", [])
     found = w.rows(
-        "select id, kind, chain, envelope, opened from deferred_items where dev = ? order by id limit ?", [dev, most]
+        f"select id, kind, chain, envelope, opened from deferred_items where dev = ?{narrowed} order by id limit ?",  # noqa: S608
+        [dev, *about, max(most, 0)],
     )
     for item in found:
         w.execute("delete from deferred_items where id = ?", [item.pop("id")])
     return [DeferredItem(**item) for item in found]
+
+
+def list_deferred_keys(c: Connection, dev: str) -> list[str]:
+    """Return the keys of desks to which deferred screenings of this tablet are sealed."""
+    sql = (
+        "select kid from keyring_keys k where exists (select 1 from deferred_items d where d.dev = ? and d.kid = k.kid)"
+    )
+    return [item["kid"] for item in c.rows(sql, [dev])]
 
 
 def has_deferred(c: Connection, dev: str) -> bool:
@@ -128,20 +148,20 @@ def has_deferred(c: Connection, dev: str) -> bool:
 
 def get_item(c: Connection, id_: int) -> WorkItem | None:
     """Return one item, open or closed, or None."""
-    found = c.row("select * from work_items where id = ?", [id_])
+    found = c.row(f"select {_ITEM} from work_items where id = ?", [id_])  # noqa: S608 (a constant)
     return WorkItem(**found) if found else None
 
 
 def list_about_chain(c: Connection, *, kind: str, dev: str, chain: str) -> list[WorkItem]:
     """Return all items of a kind about a chain, open and closed, oldest first."""
-    sql = "select * from work_items where kind = ? and dev = ? and chain = ? order by id"
+    sql = f"select {_ITEM} from work_items where kind = ? and dev = ? and chain = ? order by id"  # noqa: S608
     return [WorkItem(**item) for item in c.rows(sql, [kind, dev, chain])]
 
 
 def list_open(c: Connection, *, kind: str = "") -> list[WorkItem]:
     """Return all open items, or those of one kind, oldest first."""
     narrowed, about = (" and kind = ?", [kind]) if kind else ("", [])
-    sql = f"select * from work_items where closed is null{narrowed} order by id"  # noqa: S608
+    sql = f"select {_ITEM} from work_items where closed is null{narrowed} order by id"  # noqa: S608
     return [WorkItem(**item) for item in c.rows(sql, about)]
 
 
@@ -155,24 +175,33 @@ class Viewer:
     kinds: tuple[str, ...]
 
 
-# The item is about a screening whose key the person holds.
-_OWN = (
-    "exists (select 1 from envelopes e join keyring_keys k on k.kid = e.kid"
-    " join wrapped_keys w on w.keyring = k.keyring and w.epoch = k.epoch where e.id = i.envelope and w.person = ?)"
-)
+# What a person may see: items about screenings that she can open, and all items of some kinds. The planner must start
+# from her keys (`cross join`) and not walk the list of all desks.
+_SEEN = """
+i.id in (
+  select own.id from wrapped_keys w join keyring_keys k on k.keyring = w.keyring and k.epoch = w.epoch
+    cross join work_items own indexed by {by_key} on own.kid = k.kid and {which} and own.id > :after
+    where w.person = :person
+  union
+  select own.id from work_items own indexed by {by_kind}
+    where own.kind in (select value from json_each(:kinds)) and {which} and own.id > :after)
+"""
+_OPEN_INDEXES = {"by_key": "work_items_open_by_key", "by_kind": "work_items_open"}
+_KEPT_INDEXES = {"by_key": "work_items_kept_by_key", "by_kind": "work_items_by_chain"}
 
 
 def list_page(c: Connection, viewer: Viewer, *, kept: bool, after: int, most: int) -> list[tuple[WorkItem, str]]:
     """Return a page of the items that a person may see, each with its tablet's label, oldest first.
 
     Open items, or with `kept` those that people set aside and have not released since. `after`: the last item's id.
+    The page of a desk costs by the items of the desk, not by those of others.
     """
-    which = "i.decision = 'keep_apart'" if kept else "i.closed is null"
-    kinds = ", ".join("?" * len(viewer.kinds))
-    seen = "" if viewer.all else f" and (i.kind in ({kinds}) or {_OWN})"
+    which = "decision = 'keep_apart'" if kept else "closed is null"
+    indexes = _KEPT_INDEXES if kept else _OPEN_INDEXES
+    seen = f"i.{which} and i.id > :after" if viewer.all else _SEEN.format(which=f"own.{which}", **indexes)
     found = c.rows(
-        f"select i.*, coalesce(d.label, '') as label from work_items i left join devices d on d.dev = i.dev"  # noqa: S608
-        f" where {which} and i.id > ?{seen} order by i.id limit ?",
-        [after, *([] if viewer.all else [*viewer.kinds, viewer.person]), most],
+        f"select {', '.join(f'i.{name}' for name in _COLUMNS)}, coalesce(d.label, '') as label"  # noqa: S608
+        f" from work_items i left join devices d on d.dev = i.dev where {seen} order by i.id limit :most",
+        {"person": viewer.person, "kinds": json.dumps(viewer.kinds), "after": after, "most": most},
     )
-    return [(WorkItem(**{name: item[name] for name in item if name != "label"}), item["label"]) for item in found]
+    return [(WorkItem(**{name: item[name] for name in _COLUMNS}), item["label"]) for item in found]

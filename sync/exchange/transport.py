@@ -23,6 +23,7 @@ TIMEOUT = Timeout(connect=10, read=60)
 BAD_CHUNK = (ValueError, OverflowError)
 """The exceptions that HTTP libraries raise for a chunk whose size is negative or has too many digits."""
 MAX_BODY_BYTES = 8 * 1024 * 1024
+_WITHOUT_BODY = (204, 205)  # No answer to a question: an empty document is none.
 SUPPRESSED_HEADERS = {"User-Agent": SKIP_HEADER, "Accept-Encoding": SKIP_HEADER}  # urllib3 would add them.
 # For error texts in the terminal. A sync leaves it out to spend fewer bytes.
 ENGLISH_HEADERS = {"Accept-Language": "en"}
@@ -36,10 +37,10 @@ class RefusedError(SyncError):
     """
 
     def __init__(self, status: int, problem: Mapping[str, Any], reply: "Reply | None" = None) -> None:
-        named = (str(problem.get(name, "")) for name in ("title", "detail"))
+        named = (_text(problem, name) for name in ("title", "detail"))
         request = f"Request number {problem['request']}" if problem.get("request") else ""
-        sentences = (*named, "; ".join(_fields(problem.get("fields"))), str(problem.get("advice", "")), request)
-        code = join_sentences(str(problem.get("code", "transport.refused")))
+        sentences = (*named, "; ".join(_fields(problem.get("fields"))), _text(problem, "advice"), request)
+        code = join_sentences(_text(problem, "code")) or "transport.refused"
         super().__init__(code, join_sentences(*sentences) or f"HTTP {status}")
         self.status = status
         self.problem = problem
@@ -129,7 +130,7 @@ class Transport:
                 "transport.too_large", f"{method} {path} had a response of more than {MAX_BODY_BYTES} bytes"
             )
         reply = Reply({name.lower(): value for name, value in answer.headers.items()}, content)
-        if answer.status >= 300:
+        if not 200 <= answer.status < 300 or (method == "GET" and answer.status in _WITHOUT_BODY):
             raise RefusedError(answer.status, _problem(reply), reply)
         return reply
 
@@ -144,6 +145,12 @@ def gunzip(data: bytes) -> bytes:
     if not stream.eof or stream.unconsumed_tail:
         raise SyncError("transport.bad_gzip", f"cut off, or longer than {MAX_BODY_BYTES} bytes")
     return whole
+
+
+def _text(problem: Mapping[str, Any], name: str) -> str:
+    """Return a member of a problem if it is text. Another server, or a proxy, may send anything."""
+    value = problem.get(name, "")
+    return value if isinstance(value, str) else ""
 
 
 def _fields(wrong: Any, name: str = "") -> Iterator[str]:

@@ -31,7 +31,8 @@ def _describe_queue(found: QueueCounts) -> dict[str, Any]:
 
 
 def _describe_referral(found: Referral, route: Route | None) -> dict[str, Any]:
-    return {**vars(found), "route": route.to_content() if route else None}
+    place = route.province if route else None
+    return {**vars(found), "place": place, "route": route.to_content() if route else None}
 
 
 @blueprint.get("/queues")

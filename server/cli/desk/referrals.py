@@ -83,7 +83,7 @@ _REFERRAL_COLUMNS = ("id", "state", "urgency", "deadline", "arrived", "place", "
 def _cell_text(column: str, row: dict[str, Any]) -> str:
     """Return a cell as text. A place is INEI's name of the province, or its code if INEI has no such province."""
     if column == "place":
-        code = str((row.get("route") or {}).get("province") or "")
+        code = str(row.get("place") or "")
         return place_name(code) or code
     value = row.get({"arrived": "received", "holder": "holder_login"}.get(column, column))
     if column in ("deadline", "arrived") and isinstance(value, int):

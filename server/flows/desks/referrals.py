@@ -99,9 +99,7 @@ def _change_by_id(
 
 def _is_done(action: str, referral: Referral, person: str, result: str | None) -> bool:
     """Return True if the person did this already: her first request arrived, and its answer got lost."""
-    if (action, referral.state) in TRANSITIONS.transitions:
-        return False
-    return TRANSITIONS.ends_in(action, referral.state) and referral.holder == person and referral.result == result
+    return TRANSITIONS.is_over(action, referral.state) and referral.holder == person and referral.result == result
 
 
 def _change_state(

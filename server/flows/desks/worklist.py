@@ -17,7 +17,7 @@ from server.database.connection import Connection, Database
 from server.flows.desks import queues, referrals, routing, tablet_budget
 from server.flows.desks.routing import Rulebook
 from server.problems import Problem
-from server.store import audit, devices, envelopes, keyrings, statistics, worklist
+from server.store import audit, devices, envelopes, keyrings, people, statistics, worklist
 from server.store import referrals as referral_store
 from server.store.audit import AuditEvent
 from server.store.envelopes import EnvelopeRecord
@@ -110,12 +110,15 @@ def decide_item(
 ) -> DescribedItem:
     """Close an item with a person's decision. A release opens the screening's referrals and counts it now.
 
-    Only a person who could open a screening may set it aside. She or another person may release it later.
+    Only a person who could open a screening may set it aside. She or another person may release it later. The same
+    decision of the same person answers the same; another one is refused and names who decided what.
     """
     with db.write() as w:
         item = _require_visible(w, person, id_)
+        if item.closed is not None and (item.decision, item.closed_by) == (decision, person.id):
+            return _describe(w, item)
         if item.closed is not None and (item.decision, decision) != (KEEP_APART, RELEASE):
-            raise Problem("work.closed", str(id_))
+            raise _already_closed(w, item)
         if decision not in ITEM_KINDS[item.kind].decisions:
             raise Problem("work.unknown_decision", ", ".join(ITEM_KINDS[item.kind].decisions))
         if decision == KEEP_APART:
@@ -130,6 +133,13 @@ def decide_item(
         closed = worklist.get_item(w, id_)
         assert closed is not None
         return _describe(w, closed)
+
+
+def _already_closed(c: Connection, item: WorkItem) -> Problem:
+    by, decision = item.closed_by or "", item.decision or ""
+    by = people.list_logins(c, [by]).get(by, by)
+    told = f"{item.id}: {by} ({decision})" if decision else f"{item.id}: {by}"
+    return Problem("work.closed", told, by=by, decision=decision)
 
 
 def report_disagreement(db: Database, person: StaffAccount, referral_id: str, *, now: int) -> None:

@@ -26,7 +26,7 @@ from server.flows.forms.rollouts import (
 from server.flows.trust import documents as trust_documents
 from server.problems import Problem
 from server.server_keys import ServerKeys
-from server.store import devices, rollouts, versions, worklist
+from server.store import audit, devices, rollouts, versions, worklist
 from server.store.audit import SERVER
 from server.store.rollouts import Refusal, Rollout
 from sync.documents import bundle
@@ -71,7 +71,10 @@ def _rollout_statuses(c: Connection, found: Sequence[Rollout], now: int) -> list
 def halt_rollout(db: Database, keys: ServerKeys, id_: int, *, reason: str, actor: str, now: int) -> Rollout:
     """Remove a rollout from the manifest. Its tablets return to the version below, or have none if there is none."""
     with db.write() as w:
-        _halt_rollout(w, keys, get_rollout(w, id_), reason=reason, actor=actor, now=now)
+        rollout = get_rollout(w, id_)
+        if rollout.reason == reason and _is_done(w, rollout, "halt", "form.halted", actor):
+            return rollout
+        _halt_rollout(w, keys, rollout, reason=reason, actor=actor, now=now)
         return get_rollout(w, id_)
 
 
@@ -85,6 +88,8 @@ def resume_rollout(db: Database, keys: ServerKeys, id_: int, *, actor: str, now:
     """Put a halted rollout back into the manifest. Earlier refusals by tablets no longer count."""
     with db.write() as w:
         rollout = get_rollout(w, id_)
+        if _is_done(w, rollout, "resume", "form.resumed", actor):
+            return rollout
         state = TRANSITIONS.next_state("resume", rollout.state)
         bundle.accept(Document.parse(versions.get_signed_bytes(w, rollout.version)), trust_documents.trust_in_force(w))
         refuse_training_over_field(w, rollout.form, rollout.channel, ring_of(rollout))
@@ -92,6 +97,13 @@ def resume_rollout(db: Database, keys: ServerKeys, id_: int, *, actor: str, now:
         worklist.close_resolved(w, kind="rollout", dev="", chain=str(id_), by=actor, at=now)
         publish_change(w, keys, "form.resumed", rollout, actor=actor, now=now)
         return get_rollout(w, id_)
+
+
+def _is_done(c: Connection, rollout: Rollout, action: str, audit_action: str, actor: str) -> bool:
+    """Return True if this was the person's deed, and no other followed."""
+    return TRANSITIONS.is_over(action, rollout.state) and audit.is_last_deed(
+        c, rollout.sha, audit_action, actor, rollout=rollout.id
+    )
 
 
 # Reports from tablets
@@ -155,7 +167,7 @@ def _halt_failing(w: Connection, keys: ServerKeys, rollout: Rollout, halt_after:
     if rollout.state != "live" or not _is_failing(w, rollout, halt_after, now):
         return 0
     codes = " ".join(sorted({each.code for each in _list_refusals(w, [rollout], now)[rollout.id]}))
-    _report_to_people(w, rollout, codes, now)
+    _report_to_people(w, rollout, codes, now, since=rollout.since or 0)
     if not _have_fallback(w, rollout):
         return 0
     _halt_rollout(w, keys, rollout, reason=codes, actor=SERVER, now=now)
@@ -183,8 +195,12 @@ def _stop_rollout(w: Connection, rollout: Rollout, reason: str, now: int) -> Non
     _report_to_people(w, rollout, reason, now)
 
 
-def _report_to_people(w: Connection, rollout: Rollout, codes: str, now: int) -> None:
-    worklist.add_item(w, kind="rollout", dev="", chain=str(rollout.id), reason=f"{rollout.form} {codes}", at=now)
+def _report_to_people(w: Connection, rollout: Rollout, codes: str, now: int, *, since: int | None = None) -> None:
+    """Add an item. `since`: when the rollout last began, for a report that a job repeats; None = it is made once."""
+    chain, reason = str(rollout.id), f"{rollout.form} {codes}"
+    worklist.add_item(
+        w, kind="rollout", dev="", chain=chain, reason=reason, at=now, since=since or 0, again=since is None
+    )
 
 
 def _have_fallback(c: Connection, rollout: Rollout) -> bool:

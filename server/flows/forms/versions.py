@@ -103,6 +103,8 @@ def submit_draft(
 ) -> FormVersion:
     """Submit an author's own draft to review, with her signature. ODK Validate must accept the form."""
     current = _require_own(get_version(db.read(), id_), person)
+    if _is_done(db.read(), current, "submit", "form.submitted", person, signature):
+        return current
     VERSION_TRANSITIONS.next_state("submit", current.state)
     document = _add_signature(db.read(), current, signature)
     document.require(bundle.TYP, keys_of(trust_documents.trust_in_force(db.read()).authors))
@@ -131,6 +133,8 @@ def approve_version(
     `bundle.one_person` if author and reviewer are the same person with two keys.
     """
     current = get_version(db.read(), id_)
+    if _is_done(db.read(), current, "approve", "form.approved", person, signature):
+        return current
     VERSION_TRANSITIONS.next_state("approve", current.state)
     if current.author == person.id:
         raise Problem("version.own", str(id_))
@@ -151,6 +155,8 @@ def send_back(db: Database, id_: int, *, reason: str, person: StaffAccount, now:
     """Return a submitted version to its author, with a reason."""
     with db.write() as w:
         current = get_version(w, id_)
+        if current.reason == reason and _is_done(w, current, "return", "form.returned", person):
+            return current
         VERSION_TRANSITIONS.next_state("return", current.state)
         return _return_to_draft(w, current, "return", "form.returned", person, now, reason)
 
@@ -159,6 +165,8 @@ def withdraw_version(db: Database, id_: int, *, person: StaffAccount, now: int) 
     """Withdraw a version that the same author submitted."""
     with db.write() as w:
         current = _require_own(get_version(w, id_), person)
+        if _is_done(w, current, "withdraw", "form.withdrawn", person):
+            return current
         VERSION_TRANSITIONS.next_state("withdraw", current.state)
         return _return_to_draft(w, current, "withdraw", "form.withdrawn", person, now)
 
@@ -194,6 +202,8 @@ def close_version(db: Database, keys: ServerKeys, id_: int, *, person: StaffAcco
     """Stop sending a version to tablets. The server still accepts screenings made with it."""
     with db.write() as w:
         current = get_version(w, id_)
+        if _is_done(w, current, "close", "form.closed", person):
+            return current
         closed = _change_state(w, current, "close", "form.closed", person, now)
         rollouts.end_all(w, keys, current, now=now)
         return closed
@@ -202,7 +212,10 @@ def close_version(db: Database, keys: ServerKeys, id_: int, *, person: StaffAcco
 def retire_version(db: Database, id_: int, *, person: StaffAccount, now: int) -> FormVersion:
     """Retire a closing version. The server still accepts its screenings, and marks them."""
     with db.write() as w:
-        return _change_state(w, get_version(w, id_), "retire", "form.retired", person, now)
+        current = get_version(w, id_)
+        if _is_done(w, current, "retire", "form.retired", person):
+            return current
+        return _change_state(w, current, "retire", "form.retired", person, now)
 
 
 # Reading
@@ -253,6 +266,17 @@ def previous_in_use(c: Connection, version: FormVersion) -> FormVersion | None:
     others = [each for each in versions.list_versions(c, version.form) if each.channel == version.channel]
     used = [each for each in others if each.state in versions.IN_USE and each.id != version.id]
     return max(used, key=lambda each: (each.state == "published", each.changed, each.id), default=None)
+
+
+def _is_done(
+    c: Connection, current: FormVersion, action: str, audit_action: str, person: StaffAccount, signature: bytes = b""
+) -> bool:
+    """Return True if this was the person's deed, with this signature, and no other followed."""
+    return (
+        VERSION_TRANSITIONS.is_over(action, current.state)
+        and audit.is_last_deed(c, current.sha, audit_action, person.id, version=current.id)
+        and signature in versions.get_signed_bytes(c, current.id)
+    )
 
 
 def _require_own(version: FormVersion, person: StaffAccount) -> FormVersion:

@@ -99,14 +99,18 @@ def store_all(
     rulebook: Rulebook,
     now: int,
     budget: StorageBudget = storage_budget.DEFAULT,
+    counted: bool = True,
 ) -> list[ReceiptItem]:
     """Store or reject each envelope; return one receipt item for each, in order.
+
+    `counted`: rejections count. Those of a repeated or refused request do not: a stranger may have recorded it.
 
     Raises Problem `storage.quota` if the sender, or a tablet that signed, has used up its bytes. Then the request must
     store nothing.
     """
-    items = _store_batch(w, arrivals, _Sender(sender, rulebook, budget, now))
-    if codes := [item.code for item in items if item.outcome == "rejected"]:
+    items = _store_batch(w, arrivals, _Sender(sender, rulebook, budget, now, counted))
+    codes = [item.code for item in items if item.outcome == "rejected"]
+    if codes and counted:
         halts.record_rejection(w, sender, codes[-1], now=now)
     return items
 
@@ -119,6 +123,7 @@ class _Sender:
     rulebook: Rulebook
     budget: StorageBudget
     now: int
+    counted: bool
 
 
 def _store_batch(w: Connection, arrivals: Sequence[ParsedEnvelope], sender: _Sender) -> list[ReceiptItem]:
@@ -222,7 +227,8 @@ def _concerns_one_row(error: sqlite3.DatabaseError) -> bool:
 
 
 def _count_rejection(w: Connection, id_: str, code: str, sender: _Sender) -> ReceiptItem:
-    statistics.count_rejection(w, dev=sender.dev, code=code, at=sender.now)
+    if sender.counted:
+        statistics.count_rejection(w, dev=sender.dev, code=code, at=sender.now)
     return ReceiptItem(id_, "rejected", code=code)
 
 
@@ -261,7 +267,9 @@ def _store_route_and_work(w: Connection, envelope: Envelope, route: Route | None
     else:
         is_new = envelopes.put_route(w, envelope.id, route)
     for kind in kinds:
-        tablet_budget.add_item(w, kind=kind, dev=header.dev, chain=header.chain, envelope=envelope.id, now=now)
+        tablet_budget.add_item(
+            w, kind=kind, dev=header.dev, chain=header.chain, envelope=envelope.id, kid=header.kid, now=now
+        )
     return is_new
 
 

@@ -101,7 +101,7 @@ def _report_quota(db: Database, dev: str, budget: StorageBudget, *, now: int) ->
     """Put the tablet whose space is used up on the work list once. The refused request itself stored nothing."""
     if not worklist.has_open_about_tablet(db.read(), kind="quota", dev=dev):
         with db.write() as w:
-            worklist.add_item(w, kind="quota", dev=dev, reason=f"bytes.{budget.tablet}", at=now)
+            worklist.add_item(w, kind="quota", dev=dev, reason=f"bytes.{budget.tablet}", at=now, again=True)
 
 
 @dataclass(frozen=True)
@@ -135,10 +135,21 @@ class _Applied:
 def _apply(w: Connection, call: _Call, keys: ServerKeys) -> _Applied:
     """Apply all changes of a request, in one transaction or in a savepoint of a shared one."""
     dev, request, now = call.dev, call.request, call.now
-    refused = _accept_request(w, dev, request, call.digest, now)
+    device = _authenticate(w, dev)
+    refused, is_new = _judge_number(device, request, call.digest), request.n > device.last_n
+    if is_new and refused is None:
+        _record_request(w, device, request, call.digest, now)
     if refused is None and call.proof is not None:
         rollback_guard.renew_if_proved(w, keys, call.proof, now=now)
-    taken = envelope_intake.store_all(w, call.arrivals, sender=dev, rulebook=call.rulebook, now=now, budget=call.budget)
+    taken = envelope_intake.store_all(
+        w,
+        call.arrivals,
+        sender=dev,
+        rulebook=call.rulebook,
+        now=now,
+        budget=call.budget,
+        counted=is_new and refused is None,
+    )
     known = _find_known(w, request, now)
     touched = _list_arrived(call.arrivals, taken)
     if refused is not None:
@@ -180,23 +191,28 @@ def _authenticate(c: Connection, dev: str) -> Device:
     return device
 
 
-def _accept_request(w: Connection, dev: str, request: Request, digest: str, now: int) -> Problem | None:
-    """Record what a request says about its tablet, or return why its number is refused (SPEC 11.3 rule 1).
+def _judge_number(device: Device, request: Request, digest: str) -> Problem | None:
+    """Return why a request's number is refused (SPEC 11.3 rule 1), or None.
 
-    Its number must be higher than the last one, so that an attacker cannot replay an old request. Envelopes prove
-    themselves: they are stored in both cases, or a thief who moves the number could keep the tablet out.
+    It must be higher than the last one, so that an attacker cannot replay an old request. Envelopes prove themselves:
+    they are stored in both cases, or a thief who moves the number could keep the tablet out.
 
     The server answers the same bytes under the last number again, because the network can lose an answer. A repeated
     request proves nothing: an attacker may have recorded it. It does not update the "last seen" time.
     """
-    device = _authenticate(w, dev)
     if request.n == device.last_n and digest == device.last_request:
         return None
-    numbers: dict[str, Any] = {"dev": dev, "n": request.n, "last": device.last_n}
+    numbers: dict[str, Any] = {"dev": device.dev, "n": request.n, "last": device.last_n}
     if request.n <= device.last_n:
         return Problem("sync.number_used", **numbers)
     if request.n > device.last_n + MOST_SKIPPED:
         return Problem("sync.number_skipped", **numbers)
+    return None
+
+
+def _record_request(w: Connection, device: Device, request: Request, digest: str, now: int) -> None:
+    """Record what a new request says about its tablet."""
+    dev = device.dev
     held = {kind: getattr(request, kind) for kind in trust_documents.NUMBERED}
     devices.record_request(w, dev, at=now, offset=request.at - now, n=request.n, request=digest, numbers=held)
     if request.inventory or request.inventory_digest == NOTHING_ON_BOARD:
@@ -209,7 +225,6 @@ def _accept_request(w: Connection, dev: str, request: Request, digest: str, now:
     # The same report was processed before; only a restore makes it necessary to process it again.
     if request.generation != meta.get_generation(w) or any(held[kind] != getattr(device, kind) for kind in held):
         trust_documents.report_ahead(w, dev, held, now=now)
-    return None
 
 
 def _find_known(w: Connection, request: Request, now: int) -> list[ReceiptItem]:

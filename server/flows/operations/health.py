@@ -82,7 +82,7 @@ def measure(db: Database, config: Config, keys: ServerKeys, *, now: int) -> Heal
 def is_damaged(db: Database) -> bool:
     """Return True if the server knows of damage in its database. It goes on storing screenings."""
     c = db.read()
-    return damage.KIND in gauges.count_open_items(c) or bool(envelopes.list_damaged(c))
+    return gauges.has_open_item(c, damage.KIND) or envelopes.has_damaged(c)
 
 
 def _file_size(config: Config, suffix: str) -> int:

@@ -14,7 +14,7 @@ from collections.abc import Collection
 from contextlib import suppress
 from dataclasses import dataclass
 
-from server.client_network import network_of
+from server.client_network import networks_of
 from server.database.connection import Connection, Database, DatabaseBusyError
 from server.flows.people import wrong_guesses
 from server.problems import Problem
@@ -65,7 +65,8 @@ def sign_in(db: Database, *, login: str, auth: bytes, address: str, now: int) ->
     if person is None:
         wrong_guesses.refuse(db, Problem("session.refused"), login=attempt, address=address, now=now)
     with db.write() as w:
-        sessions.delete_failures(w, login=attempt, address=network_of(address))
+        for network in networks_of(address):
+            sessions.delete_failures(w, login=attempt, address=network)
         sessions.start_session(w, token_hash=hash_token(token), person=person.id, at=now, expires_at=now + SESSION_LIFE)
         audit.append(w, at=now, action="session.started", actor=person.id, subject=person.id)
     return NewSession(token, person)

@@ -78,8 +78,11 @@ def list_tokens(db: Database, person: StaffAccount) -> list[Token]:
 def revoke_token(db: Database, person: StaffAccount, id_: str, *, now: int) -> None:
     """Revoke one of a person's own tokens. Raises Problem `token.unknown` if she has no token with this id."""
     with db.write() as w:
-        if id_ not in {token.id for token in tokens.list_of_person(w, person.id)}:
+        own = {token.id: token for token in tokens.list_of_person(w, person.id)}
+        if id_ not in own:
             raise Problem("token.unknown", id_)
+        if own[id_].revoked is not None:
+            return
         tokens.revoke_token(w, id_, at=now)
         audit.append(w, at=now, action="token.revoked", actor=person.id, subject=id_)
 

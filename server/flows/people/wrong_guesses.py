@@ -1,15 +1,16 @@
 """Answers wrong passphrases and wrong tokens, and slows their sender down. The right one is accepted whoever else
 guesses.
 
-Failures are counted per login and network, so that an attacker elsewhere changes nothing. The check comes first: it
-costs one hash, and no count decides about the right words. docs/security.md has the arithmetic of guessing.
+Failures are counted per login and network (the /64 and the /48 of IPv6), so that an attacker elsewhere changes nothing.
+The check comes first: it costs one hash, and no count decides about the right words. docs/security.md has the
+arithmetic of guessing.
 """
 
 from __future__ import annotations
 
 from typing import NoReturn
 
-from server.client_network import network_of
+from server.client_network import networks_of
 from server.database.connection import Database
 from server.problems import Problem
 from server.store import sessions
@@ -30,12 +31,13 @@ def refuse(db: Database, refusal: Problem, *, login: str, address: str, now: int
 
     `login` is a hash of the login, because a passphrase may be typed into the wrong field.
     """
-    network = network_of(address)
-    failed = sessions.count_failures(db.read(), login=login, address=network, since=now - FAILURE_WINDOW, until=now)
-    if failed.address < MOST_COUNTED:
+    c, networks, since = db.read(), networks_of(address), now - FAILURE_WINDOW
+    failed = [sessions.count_failures(c, login=login, address=each, since=since, until=now) for each in networks]
+    if all(each.address < MOST_COUNTED for each in failed):
         with db.write() as w:
-            sessions.record_failure(w, login=login, address=network, at=now)
-    beyond = max(failed.login - FAILURES_PER_LOGIN, failed.address - FAILURES_PER_ADDRESS)
+            for each in networks:
+                sessions.record_failure(w, login=login, address=each, at=now)
+    beyond = max(max(each.login - FAILURES_PER_LOGIN, each.address - FAILURES_PER_ADDRESS) for each in failed)
     if beyond < 0:
         raise refusal
     raise Problem("session.too_many", retry_after=min(2 ** min(beyond, 20), _LONGEST_WAIT))

@@ -32,6 +32,8 @@ def accept_order(db: Database, body: bytes, trust: Trust, dev: str, *, actor: st
             raise Problem("device.not_found", dev)
         if device.state == "pending":
             raise Problem("device.not_certified", dev)
+        if any(each.body == body for each in orders.list_above(w, dev, given.number - 1)):  # Its answer got lost.
+            return given
         last = max(device.orders, orders.last_number(w, dev))
         if given.number <= last:
             raise Problem("order.number_used", f"{dev}: {last}", last=last)

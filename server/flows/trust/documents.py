@@ -129,10 +129,11 @@ def _store_document(w: Connection, kind: str, number: int, document: Document, n
 def report_ahead(w: Connection, dev: str, numbers: Mapping[str, int], *, now: int) -> None:
     """Put a tablet on the work list that reports documents or orders unknown to this database.
 
-    Either the database was restored from a backup and has forgotten them, or the tablet lies.
+    Either the database was restored from a backup and has forgotten them, or the tablet lies. The caller reports each
+    change once.
     """
     if forgotten := _list_forgotten(w, dev, numbers):
-        worklist.add_item(w, kind="ahead", dev=dev, reason=forgotten, at=now)
+        worklist.add_item(w, kind="ahead", dev=dev, reason=forgotten, at=now, again=True)
 
 
 def resolve_ahead(w: Connection, dev: str, *, now: int) -> None:

@@ -88,6 +88,8 @@ def certify_device(db: Database, body: bytes, trust: Trust, *, actor: str, now: 
         device = devices.get_device(w, certificate.dev)
         if device is None:
             raise Problem("device.not_found", certificate.dev)
+        if device.state == "certified" and device.certificate == body:  # Its answer got lost.
+            return device
         if device.state == "revoked" or certificate.number <= _certificate_number(device):
             raise Problem("device.not_pending", f"{device.dev}: {device.state}")
         devices.certify(w, device.dev, certificate=body, label=certificate.label, region=certificate.region, at=now)

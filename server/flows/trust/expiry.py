@@ -18,14 +18,16 @@ WARN_DAYS = (90, 30, 7, 0)
 def report_expiry(db: Database, *, now: int) -> int:
     """Open or update the one item while fewer than 90 days are left, else close it; return 1 for a warning, else 0.
 
-    Its reason is the stage that was reached, in days. An item that a person closed comes back with the next stage.
+    Its reason is the stage that was reached, in days. An item that a person closed comes back with the next stage, and
+    with the next trust.
     """
     with db.write() as w:
         reached = _stage(w, now)
         if reached is None:
             worklist.close_resolved(w, kind=KIND, dev="", by=SERVER, at=now)
             return 0
-        worklist.add_item(w, kind=KIND, dev="", reason=f"days.{reached}", at=now)
+        (began, _), *_ = documents.list_documents(w, "trust")
+        worklist.add_item(w, kind=KIND, dev="", reason=f"days.{reached}", at=now, since=began)
     return 1
 
 
