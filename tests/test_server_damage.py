@@ -18,7 +18,7 @@ import pytest
 
 from conftest import World
 from server import jobs
-from server.app import tablet_api
+from server.app import open_services, tablet_api
 from server.config import ConfigError
 from server.database.sqlite import SqliteDatabase
 from server.flows.intake import gaps
@@ -275,6 +275,34 @@ def test_a_trigger_or_table_that_is_missing_or_changed_is_found(field: Field) ->
     assert {("schema.changed", "audit_stays"), ("schema.changed", "referrals_by_queue")} <= check(
         field.world.config.database
     )
+
+
+# The facts about the database itself
+
+
+@pytest.mark.parametrize(
+    ("sql", "code", "subject"),
+    [
+        ("delete from meta", "meta.missing", "generation"),
+        ("delete from meta where name = 'sign_in_pepper'", "meta.missing", "sign_in_pepper"),
+        ("update meta set value = cast(x'ff' as text) where name = 'generation'", "meta.changed", "generation"),
+        ("update meta set value = '' where name = 'generation'", "meta.changed", "generation"),
+        ("update meta set value = 'zz' where name = 'sign_in_pepper'", "meta.changed", "sign_in_pepper"),
+    ],
+)
+def test_a_lost_or_damaged_generation_is_named_by_check_scrub_and_start(
+    field: Field, sql: str, code: str, subject: str
+) -> None:
+    edit_by_hand(field.world.config.database, sql)
+    assert (code, subject) in check(field.world.config.database)
+    ran = run_chaski("check", "--data", field.world.data)
+    assert (ran.exit_code, code in ran.stdout) == (1, True)
+    assert scrubbed(field) >= 1
+    assert ("damage", code) in open_items(field)
+    field.services.db.close()
+    if subject == "generation":
+        with pytest.raises(ConfigError, match="generation is missing or damaged"):
+            open_services(field.world.config)
 
 
 # Sixty bits

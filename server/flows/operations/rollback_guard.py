@@ -20,6 +20,7 @@ from server.flows.operations import statistics
 from server.server_keys import ServerKeys
 from server.store import audit, meta, worklist
 from server.store.audit import SERVER
+from server.store.meta import BadMetaError
 from sync.documents.receipt import Receipts, shorten_head
 from sync.durations import WEEK
 from sync.exchange.messages import AuditRow
@@ -33,7 +34,14 @@ def keep_mark(database: Path) -> Callable[[Connection], Callable[[], None]]:
     The mark is read inside the transaction, where its pages are at hand; a query after the commit costs ten times more.
     """
     writer = MarkWriter(database)
-    return lambda c: partial(writer.write, _current_mark(c))
+
+    def read_state(c: Connection) -> Callable[[], None]:
+        try:
+            return partial(writer.write, _current_mark(c))
+        except BadMetaError:  # No receipt can be signed then either. The report about the damage must be stored.
+            return lambda: None
+
+    return read_state
 
 
 def store_mark(db: Database, database: Path) -> None:
