@@ -34,6 +34,7 @@ from server.flows.desks import routing
 from server.flows.operations import rollback_guard, scratch_files
 from server.listener import Listener, why_no_port
 from server.store import documents, queues
+from server.store.meta import BadMetaError
 from sync.documents import trust
 from sync.documents.signed import Document
 from sync.durations import MINUTE
@@ -95,6 +96,10 @@ def open_services(config: Config, now: Callable[[], int] = clock) -> Services:
         rules = _read_routing_rules(db)
         rollback_guard.renew_if_behind(db, config.database, own, now=now())
         return Services(config, db, own, rules, now, started=now())
+    except BadMetaError as error:
+        db.close()
+        why = f"its {error} is missing or damaged; `chaski check` says what to do"
+        raise ConfigError("CHASKI_DATA", f"the database {config.database} cannot be served: {why}") from error
     except ConfigError:
         db.close()
         raise

@@ -18,7 +18,7 @@ from server.database.connection import Database
 from server.flows.desks import referrals
 from server.flows.forms import halts
 from server.flows.intake import gaps
-from server.flows.operations import backup, retention, scrub, statistics
+from server.flows.operations import backup, erasing, retention, scrub, statistics
 from server.flows.people import accounts
 from server.flows.trust import expiry
 from server.store import jobs as job_runs
@@ -37,13 +37,13 @@ _MISSED_RUNS = 3
 class Job:
     """A job: its name, its interval in seconds, and its function. The function returns how many things it changed.
 
-    `erases`: it deletes what must be gone, so the log that still holds it is emptied after each run.
+    `erases`: the tables from which it deletes what must be gone. After each run no page and no log still holds it.
     """
 
     name: str
     every_seconds: int
     run: Callable[[Database, Config, int], int]
-    erases: bool = False
+    erases: tuple[str, ...] = ()
 
 
 def lapse_leases(db: Database, config: Config, now: int) -> int:
@@ -109,9 +109,9 @@ JOBS = (
     Job("silence", _EVERY_HOUR, notice_silence),
     Job("gaps", _EVERY_HOUR, watch_gaps),
     Job("trust", _EVERY_HOUR, watch_trust),
-    Job("routes", _EVERY_HOUR, erase_routes, erases=True),
-    Job("sign_ins", _EVERY_HOUR, forget_sign_ins, erases=True),
-    Job("statistics", _EVERY_HOUR, publish_statistics, erases=True),
+    Job("routes", _EVERY_HOUR, erase_routes, erases=("routes",)),
+    Job("sign_ins", _EVERY_HOUR, forget_sign_ins, erases=("sessions", "spent_challenges", "sign_in_failures")),
+    Job("statistics", _EVERY_HOUR, publish_statistics, erases=("statistics_cells",)),
     Job("scrub", _EVERY_HOUR, check_slice),
     Job("backup", 10 * _EVERY_MINUTE, back_up),
 )
@@ -122,8 +122,11 @@ def run_job(job: Job, db: Database, config: Config, now: int) -> int:
     done = job.run(db, config, now)
     with db.write() as w:
         job_runs.record_run(w, JobRun(job.name, now, done))
-    if job.erases:  # Also if nothing was erased: a reader may have held the log at the run before.
-        db.truncate_log()
+    if job.erases:  # Also if nothing was erased: others delete too, and a reader may have held the log before.
+        try:
+            erasing.remove_remains(db, job.erases, now=now)
+        finally:
+            db.truncate_log()
     _log.log(logging.INFO if done else logging.DEBUG, "job", extra={"fields": {"job": job.name, "done": done}})
     return done
 

@@ -346,6 +346,34 @@ def test_a_changed_bit_in_the_schema_is_named_and_ends_no_command_in_a_traceback
         open_services(field.world.config, lambda: field.now).db.close()
 
 
+# The facts about the database itself
+
+
+@pytest.mark.parametrize(
+    ("sql", "code", "subject"),
+    [
+        ("delete from meta", "meta.missing", "generation"),
+        ("delete from meta where name = 'sign_in_pepper'", "meta.missing", "sign_in_pepper"),
+        ("update meta set value = cast(x'ff' as text) where name = 'generation'", "meta.changed", "generation"),
+        ("update meta set value = '' where name = 'generation'", "meta.changed", "generation"),
+        ("update meta set value = 'zz' where name = 'sign_in_pepper'", "meta.changed", "sign_in_pepper"),
+    ],
+)
+def test_a_lost_or_damaged_generation_is_named_by_check_scrub_and_start(
+    field: Field, sql: str, code: str, subject: str
+) -> None:
+    edit_by_hand(field.world.config.database, sql)
+    assert (code, subject) in check(field.world.config.database)
+    ran = run_chaski("check", "--data", field.world.data)
+    assert (ran.exit_code, code in ran.stdout) == (1, True)
+    assert scrubbed(field) >= 1
+    assert ("damage", code) in open_items(field)
+    field.services.db.close()
+    if subject == "generation":
+        with pytest.raises(ConfigError, match="generation is missing or damaged"):
+            open_services(field.world.config)
+
+
 # Sixty bits
 
 

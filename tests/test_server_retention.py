@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import random
 import sqlite3
+from collections.abc import Callable
 from contextlib import closing
 from dataclasses import replace
+from datetime import date, timedelta
 
 import pytest
 
 from server import jobs
+from server.database import snapshot
 from server.database.sqlite import SqliteDatabase
 from server.flows.desks import queues, referrals
-from server.flows.operations import health, retention
+from server.flows.operations import erasing, health, integrity, retention
 from server.store import people, sessions, worklist
 from support.intake import ROUTE, Field
 from sync.durations import DAY
@@ -87,8 +91,7 @@ CANARY = "198.51.100.73"
 
 
 def erase_by_job(field: Field, name: str, at: int) -> None:
-    job = next(job for job in jobs.JOBS if job.name == name)
-    assert jobs.run_job(job, field.services.db, field.services.config, at) >= 1
+    assert run_job(field, name, at) >= 1
 
 
 def bytes_on_disk(field: Field) -> bytes:
@@ -110,6 +113,148 @@ def test_an_erased_route_is_in_no_file_of_the_database(field: Field) -> None:
     assert taken.encode() in bytes_on_disk(field)
     erase_by_job(field, "routes", field.now + 31 * DAY)
     assert taken.encode() not in bytes_on_disk(field)
+
+
+def run_job(field: Field, name: str, at: int) -> int:
+    job = next(job for job in jobs.JOBS if job.name == name)
+    return jobs.run_job(job, field.services.db, field.services.config, at)
+
+
+COPY_ENVELOPE = (
+    "insert into envelopes (id, dev, jti, chain, seq, kseq, prev, kid, outcome, body, size, received)"
+    " select ?, dev, jti, chain, seq, kseq, prev, kid, outcome, zeroblob(1), 1, ? from envelopes where arrival = 1"
+)
+COPY_ROUTE = (
+    "insert into routes select ?1, form, iif(?3, sha, null), outcome, tier, urgency, queue_kinds, province, age_band,"
+    " sex, sector, consent, mode, lang, ?2 from routes where envelope = (select id from envelopes where arrival = 1)"
+)
+
+
+def erase_for_months(field: Field, chance: random.Random, *, months: int) -> tuple[int, set[str], int]:
+    """Let copies of one screening arrive for months; the job erases some of them, in random order, every month.
+
+    Returns how many routes were erased, the days of those that a file still had after a job (no two have the same
+    day), and the time.
+    """
+    push(field, queue_kinds=(), outcome="negative", urgency="none")
+    rows, remains, now = dict[str, bytes](), set[str](), field.now
+    days = iter(chance.sample(range(30_000), months * 60))
+    for month in range(months):
+        taken = [str(date(1900, 1, 1) + timedelta(next(days))) for _ in range(60)]
+        copies = [(chance.randbytes(32).hex(), day, chance.randrange(2)) for day in taken]
+        stored = [
+            id_ for (id_,) in field.rows("select id from envelopes join routes on id = envelope where arrival > 1")
+        ]
+        erased = chance.sample(stored, min(len(stored), 20 if month < 5 else 70))
+        with field.services.db.write() as w:
+            w.executemany(COPY_ENVELOPE, [(id_, now + 9_999 * DAY) for id_, *_ in copies])
+            w.executemany(COPY_ROUTE, copies)
+            rows |= {row[-1]: "".join(filter(None, row)).encode() for row in w.execute("select * from routes")}
+            w.executemany("update envelopes set received = 0 where id = ?", [(id_,) for id_ in erased])
+        now += DAY
+        run_job(field, "routes", now)
+        on_disk, stay = bytes_on_disk(field), {day for (day,) in field.rows("select taken from routes")}
+        gone = {day: row for day, row in rows.items() if day not in stay}
+        remains |= {day for day, row in gone.items() if day.encode() in on_disk or row in on_disk}
+    return len(gone), remains, now
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_no_part_of_any_erased_route_is_in_a_file_while_many_others_stay(field: Field, seed: int) -> None:
+    """SQLite moves rows between pages, and leaves copies in the free middle of the pages that they came from."""
+    erased, remains, _ = erase_for_months(field, random.Random(seed), months=16)
+    assert erased > 700
+    assert remains == set()
+    assert snapshot.find_faults(field.services.db.read()) == []
+
+
+def test_a_table_of_many_routes_is_rebuilt_once_a_day(field: Field, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(erasing, "LARGE", 10)
+    *_, now = erase_for_months(field, random.Random(5), months=2)
+    noted = field.rows("select value from meta where name = 'rebuilt.routes'")
+    run_job(field, "routes", now + DAY - 1)
+    assert field.rows("select value from meta where name = 'rebuilt.routes'") == noted == [(str(now),)]
+    run_job(field, "routes", now + DAY)
+    assert field.rows("select value from meta where name = 'rebuilt.routes'") == [(str(now + DAY),)]
+
+
+ROWS = {
+    "sign_in_failures": ("address", "(login, address, at) values (?1, ?1, ?2)"),
+    "sessions": (
+        "token_hash",
+        "(token_hash, person, created, seen, expires) select cast(?1 as blob), id, 1, 1, ?2 from people limit 1",
+    ),
+    "spent_challenges": ("challenge", "(challenge, at) values (cast(?1 as blob), ?2)"),
+    "statistics_cells": ("value", "(mode, month, dimension, value, count) values ('field', '2026-11', 'sex', ?1, ?2)"),
+}
+
+
+def fill_table(field: Field, table: str, chance: random.Random) -> list[object]:
+    """Insert 1,200 rows in random order, with times in the ten days from now; return their names."""
+    column, columns = ROWS[table]
+    for _ in range(8):
+        marks = [chance.randbytes(24 + chance.randrange(60)).hex() for _ in range(150)]
+        with field.services.db.write() as w:
+            times = [field.now + chance.randrange(10 * DAY) for _ in marks]
+            w.executemany(f"insert into {table} {columns}", zip(marks, times, strict=True))
+    return [name for (name,) in field.rows(f"select {column} from {table} where length({column}) > 40")]  # noqa: S608
+
+
+def list_remains(field: Field, table: str, names: list[object]) -> list[object]:
+    """Return those of the names that the table has no more and the files still have."""
+    stay = {name for (name,) in field.rows(f"select {ROWS[table][0]} from {table}")}  # noqa: S608
+    on_disk, erased = bytes_on_disk(field), [name for name in names if name not in stay]
+    assert 300 < len(erased) < 1000
+    return [name for name in erased if (name if isinstance(name, bytes) else str(name).encode()) in on_disk]
+
+
+@pytest.mark.parametrize("table", ["sign_in_failures", "sessions", "spent_challenges"])
+def test_no_address_or_session_that_the_job_erased_is_in_a_file(field: Field, table: str) -> None:
+    names = fill_table(field, table, random.Random(7))
+    run_job(field, "sign_ins", field.now + 5 * DAY)
+    assert list_remains(field, table, names) == []
+
+
+@pytest.mark.parametrize("table", ROWS)
+def test_no_row_that_was_erased_outside_the_job_is_in_a_file_after_it(field: Field, table: str) -> None:
+    """At a sign-in or sign-out, when statistics were read, or by a server that was killed afterwards."""
+    chance = random.Random(8)
+    names = fill_table(field, table, chance)
+    with field.services.db.write() as w:
+        gone = [(name,) for name in chance.sample(names, 700)]
+        w.executemany(f"delete from {table} where {ROWS[table][0]} = ?", gone)  # noqa: S608
+    run_job(field, "statistics" if table == "statistics_cells" else "sign_ins", field.now)
+    assert list_remains(field, table, names) == []
+
+
+@pytest.mark.parametrize("place", [bytes.find, bytes.rfind], ids=["first", "last"])
+def test_a_damaged_route_is_told_and_not_hidden_when_others_are_erased(
+    field: Field, place: Callable[[bytes, bytes], int]
+) -> None:
+    database = field.world.config.database
+    push(field, taken="1987-03-14")
+    field.services.db.truncate_log()
+    content = bytearray(database.read_bytes())
+    content[place(bytes(content), b"1987-03-14") + 2] ^= 1
+    field.services.db.close()
+    database.write_bytes(content)
+    field.services = replace(field.services, db=SqliteDatabase(database))
+    run_job(field, "routes", field.now)
+    items = worklist.list_open(field.services.db.read())
+    assert [(item.kind, item.chain) for item in items] == [("damage", "pages.damaged")]
+    assert integrity.check_file(database, progress=str).faults != ()
+
+
+def test_no_table_refers_to_one_that_is_rebuilt(field: Field) -> None:
+    """Dropping a table deletes the rows that refer to it, and forgets its highest row number."""
+    rebuilt = {table for job in jobs.JOBS for table in job.erases}
+    parents = {
+        parent
+        for (name,) in field.rows("select name from sqlite_master where type = 'table'")
+        for (parent,) in field.rows('select "table" from pragma_foreign_key_list(?)', name)
+    }
+    counted = {name for (name,) in field.rows("select name from sqlite_sequence")}
+    assert rebuilt & (parents | counted) == set()
 
 
 @pytest.mark.parametrize("name", ["routes", "sign_ins", "statistics"])

@@ -46,6 +46,8 @@ ADVICE = {
     "version.changed": f"a form version is changed; {_BACKUP}",
     "recording.changed": f"a recording is changed; {_BACKUP}",
     "key.changed": f"a keyring's public key is changed; {_BACKUP}",
+    "meta.missing": f"a fact about the database itself is missing; {_BACKUP}",
+    "meta.changed": f"a fact about the database itself is changed; {_BACKUP}",
     "pages.damaged": f"pages or rows of the file are damaged; check the disk, then {_BACKUP}",
     "work.missing": f"a screening waits for a decision and is not on the work list; {_BY_HAND}",
     "row.stray": f"a row refers to a lost one; {_BACKUP}",

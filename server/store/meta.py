@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 from server.database.connection import Connection
+
+# As the first migrations and `start_generation` write them.
+_GENERATION = re.compile(r"[A-Za-z0-9_-]{1,22}")
+_NEEDED = {"generation": _GENERATION, "sign_in_pepper": re.compile(r"[0-9a-f]{64}")}
+# A text that is not UTF-8 would stop the reading.
+_AS_BYTES = "select cast(name as blob) as name, cast(value as blob) as value from meta"
 
 
 @dataclass(frozen=True)
@@ -17,12 +24,28 @@ class Holdings:
     form_versions: int
 
 
+class BadMetaError(Exception):
+    """The generation or the pepper of the sign-ins is missing, or is not what a server writes."""
+
+
 def get_generation(c: Connection) -> str:
     """Return the generation: a random name of this database. It changes at a restore, so that tablets send again what
-    the lost disk held."""
-    found = c.row("select value from meta where name = 'generation'")
-    assert found is not None
-    return str(found["value"])
+    the lost disk held. Raises BadMetaError if it is missing or damaged."""
+    found = c.row("select cast(value as blob) as value from meta where name = 'generation'")
+    value = found["value"].decode("utf-8", "replace") if found else ""
+    if not _GENERATION.fullmatch(value):
+        raise BadMetaError("generation")
+    return str(value)
+
+
+def list_bad(c: Connection) -> list[tuple[str, bool]]:
+    """Return the facts that every database has and this one lacks or holds damaged: name, and True if it is there."""
+    held = {bytes(item["name"]): bytes(item["value"]) for item in c.rows(_AS_BYTES)}
+    return [
+        (name, name.encode() in held)
+        for name, form in _NEEDED.items()
+        if not form.fullmatch(held.get(name.encode(), b"").decode("utf-8", "replace"))
+    ]
 
 
 def last_write_check(c: Connection) -> int | None:

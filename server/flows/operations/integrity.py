@@ -19,7 +19,7 @@ from server.database import snapshot
 from server.database.connection import Connection, Row
 from server.flows.damage import Fault
 from server.flows.operations import audit
-from server.store import integrity
+from server.store import integrity, meta
 from server.store.integrity import HASHED, HashedTable
 from sync.envelope.verify import parse_envelope
 from sync.errors import SyncError
@@ -58,6 +58,7 @@ def _check_all(c: Connection, known: tuple[int, str] | None, progress: Progress)
     progress("pages and copies")
     faults = [Fault("pages.damaged", "database", said) for said in snapshot.find_faults(c)]
     faults += _guard("schema", partial(_check_schema, c))
+    faults += _guard("meta", partial(check_meta, c))
     for table in HASHED:
         progress(table.name)
         faults += _guard(table.name, partial(_check_table, c, table))
@@ -84,6 +85,11 @@ def _check_table(c: Connection, table: HashedTable) -> Iterator[Fault]:
 def _check_schema(c: Connection) -> Iterator[Fault]:
     yield from (Fault("schema.changed", name) for name in snapshot.find_changed_schema(c))
     yield from (Fault("row.stray", stray.replace(" ", ":")) for stray in snapshot.find_strays(c))
+
+
+def check_meta(c: Connection) -> Iterator[Fault]:
+    """Check the facts without which no server starts: its generation, its secret for the salts of unknown logins."""
+    yield from (Fault(f"meta.{'changed' if held else 'missing'}", name) for name, held in meta.list_bad(c))
 
 
 def check_rows(c: Connection, table: HashedTable, first: int, last: int) -> Iterator[Fault]:

@@ -20,6 +20,7 @@ from server.flows.operations import statistics
 from server.server_keys import ServerKeys
 from server.store import audit, meta, worklist
 from server.store.audit import SERVER
+from server.store.meta import BadMetaError
 from sync.documents.receipt import Receipts, shorten_head
 from sync.durations import WEEK
 from sync.exchange.messages import AuditRow
@@ -37,9 +38,12 @@ def keep_mark(database: Path, keys: ServerKeys, now: Callable[[], int]) -> Calla
 
     def read_next_mark(c: Connection) -> Callable[[], None]:
         last = writer.last
-        if last.number and (why := _contradiction("mark", c, last.number, lambda head: head == last.head)):
-            _start_after_rollback(c, keys, why, last, now())
-        return partial(writer.write, _current_mark(c))
+        try:
+            if last.number and (why := _contradiction("mark", c, last.number, lambda head: head == last.head)):
+                _start_after_rollback(c, keys, why, last, now())
+            return partial(writer.write, _current_mark(c))
+        except BadMetaError:  # No receipt can be signed then either. The report about the damage must be stored.
+            return lambda: None
 
     return read_next_mark
 

@@ -47,6 +47,7 @@ def scrub(db: Database, database: Path, *, now: int) -> int:
 
 
 def _check_slices(c: SqliteConnection, positions: Positions) -> Iterator[Fault]:
+    yield from _guard("meta", integrity.check_meta(c))
     for table in HASHED:
         yield from _guard(table.name, _check_table(c, table, positions))
     yield from _guard("audit", _check_audit(c, positions))
