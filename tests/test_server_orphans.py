@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+import pytest
+
 from server.flows.trust import device_orders, enrolment
 from server.flows.trust import documents as trust_documents
 from server.problems import Problem
@@ -13,6 +15,7 @@ from support.intake import Field, Tablet
 from sync.documents import device_order, registry
 from sync.documents.enrolment import CERTIFICATE_TYP, Certificate
 from sync.documents.signed import Document
+from sync.documents.trust import Signer
 from sync.keys.key_pairs import SigningKey
 from test_server_documents import NOW, new_registry, new_trust, publish, signed
 from test_server_staff_api import client, code
@@ -119,19 +122,39 @@ def test_a_problem_names_a_bounded_list_and_counts_all(field: Field) -> None:
     assert (found["count"], len(found["names"])) == (23, 20)
 
 
-def test_a_form_that_tablets_use_keeps_one_of_its_signers(field: Field) -> None:
-    sha = publish(field, signed(field)).version.sha
-    found = orphans(field, authors=[], reviewers=[])
-    assert "otra 7" in found["form"]["names"]
-    assert orphans(field, authors=[]) == {}, "one signer is enough for tablets and desks (SPEC 5.7)"
-    assert trust_documents.form_bundle(field.services.db, "otra", sha)
-
-
-def test_a_form_out_of_use_keeps_no_signer(field: Field) -> None:
-    publish(field, signed(field))
+def set_form_state(field: Field, sha: str, state: str) -> None:
     with field.services.db.write() as w:
-        for version in versions.list_versions(w):
-            versions.set_state(w, version.id, state="retired", at=NOW)
+        (version,) = (each for each in versions.list_versions(w) if each.sha == sha)
+        versions.set_state(w, version.id, state=state, at=NOW)
+
+
+def one_person_in_both_offices(field: Field) -> dict[str, Any]:
+    person = next(iter(field.trust.authors.values())).person
+    return {"reviewers": [Signer(each.key, person) for each in field.trust.reviewers.values()]}
+
+
+@pytest.mark.parametrize("state", ["approved", "published"])
+def test_a_form_that_tablets_may_still_fetch_keeps_both_of_its_signers(field: Field, state: str) -> None:
+    sha = publish(field, signed(field)).version.sha
+    set_form_state(field, sha, state)
+    for changed in ({"authors": []}, {"reviewers": []}, one_person_in_both_offices(field)):
+        assert orphans(field, **changed)["form"]["names"].count("otra 7") == 1
+
+
+@pytest.mark.parametrize("state", ["closing", "retired"])
+def test_a_form_that_desks_may_have_to_read_keeps_one_of_its_signers(field: Field, state: str) -> None:
+    publish(field, signed(field))
+    for version in versions.list_versions(field.services.db.read()):
+        set_form_state(field, version.sha, state)
+    assert "otra 7" in orphans(field, authors=[], reviewers=[])["form"]["names"]
+    assert orphans(field, authors=[]) == {}, "one signer is enough for reading (SPEC 5.7)"
+    assert "otra 7" in orphans(field, authors=[], reviewers=[])["form"]["names"]
+
+
+def test_a_draft_keeps_no_signer(field: Field) -> None:
+    publish(field, signed(field))
+    for version in versions.list_versions(field.services.db.read()):
+        set_form_state(field, version.sha, "draft")
     assert orphans(field, authors=[], reviewers=[]) == {}
 
 

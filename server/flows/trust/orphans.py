@@ -1,7 +1,7 @@
 """Finds what a new trust would orphan: signed documents in use by keys that it no longer names.
 
 `server.flows.trust.documents` refuses such a trust, because desks, syncs or publishing would stop (SPEC 5.1). A form
-version that still has one named signer is no orphan: tablets and desks use it on (SPEC 5.7).
+version that tablets may still fetch needs both signers. One that is only read needs one of them (SPEC 5.7).
 """
 
 from __future__ import annotations
@@ -42,12 +42,12 @@ def refuse_orphans(c: Connection, held: Trust, offered: Trust) -> None:
 
     Its member `orphans` is an object from kind to `{"count", "names"}` with the first names.
     """
-    names: dict[str, list[str]] = {}
+    names: dict[str, dict[str, None]] = {}  # Each name once, in order.
     for each in _list_signed(c, held, offered):
         if not each.is_accepted(offered) and each.is_accepted(held):
-            names.setdefault(each.kind, []).append(each.name)
+            names.setdefault(each.kind, {})[each.name] = None
     if names:
-        told = {kind: {"count": len(found), "names": found[:_MOST_NAMED]} for kind, found in names.items()}
+        told = {kind: {"count": len(found), "names": [*found][:_MOST_NAMED]} for kind, found in names.items()}
         detail = ", ".join(f"{kind}: {len(found)}" for kind, found in names.items())
         raise Problem("trust.orphans", detail, orphans=told)
 
@@ -86,7 +86,10 @@ def _newest(c: Connection, kind: str, accept: Callable[[Document, Trust, None], 
 
 def _forms_in_use(c: Connection) -> Iterator[_Signed]:
     for version in versions.list_versions(c):
-        if version.state in ("published", "closing"):
-            document = Document.parse(versions.get_signed_bytes(c, version.id))
-            read = partial(bundle.accept_for_reading, document, sha=version.sha)
-            yield _Signed("form", f"{version.form} {version.version}", read)
+        if version.state not in ("approved", *versions.IN_USE):
+            continue
+        document, name = Document.parse(versions.get_signed_bytes(c, version.id)), f"{version.form} {version.version}"
+        # Desks read stored screenings with every version that was ever in use. Tablets may have begun one with it.
+        yield _Signed("form", name, partial(bundle.accept_for_reading, document, sha=version.sha))
+        if version.state in ("approved", "published"):  # A tablet takes a new version only with both signatures.
+            yield _Signed("form", name, partial(bundle.accept, document, sha=version.sha))
