@@ -6,9 +6,9 @@ version that tablets may still fetch needs both signers. One that is only read n
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 from server.database.connection import Connection
@@ -37,19 +37,27 @@ class _Signed:
         return False
 
 
-def refuse_orphans(c: Connection, held: Trust, offered: Trust) -> None:
+def refuse_orphans(c: Connection, held: Trust, offered: Trust, orphan: Collection[str] = ()) -> None:
     """Raise Problem `trust.orphans` if documents in use count under the held trust, but not under the offered one.
 
-    Its member `orphans` is an object from kind to `{"count", "names"}` with the first names.
+    What counts only by the keys in `orphan` is given up on purpose. The problem's member `orphans` is an object from
+    kind to `{"count", "names"}` with the first names.
     """
+    kept = _without(held, orphan)
     names: dict[str, dict[str, None]] = {}  # Each name once, in order.
     for each in _list_signed(c, held, offered):
-        if not each.is_accepted(offered) and each.is_accepted(held):
+        if not each.is_accepted(offered) and each.is_accepted(kept):
             names.setdefault(each.kind, {})[each.name] = None
     if names:
         told = {kind: {"count": len(found), "names": [*found][:_MOST_NAMED]} for kind, found in names.items()}
         detail = ", ".join(f"{kind}: {len(found)}" for kind, found in names.items())
         raise Problem("trust.orphans", detail, orphans=told)
+
+
+def _without(trust: Trust, kids: Collection[str]) -> Trust:
+    offices = ("registrars", "servers", "authors", "reviewers")
+    named = {name: {kid: key for kid, key in getattr(trust, name).items() if kid not in kids} for name in offices}
+    return replace(trust, **named)
 
 
 def _list_signed(c: Connection, held: Trust, offered: Trust) -> Iterator[_Signed]:
