@@ -14,7 +14,7 @@ from server.flows.trust import documents as trust_documents
 from server.problems import Problem
 from server.store import devices, versions
 from support.intake import Field, Tablet
-from sync.documents import device_order, registry
+from sync.documents import bundle, device_order, registry
 from sync.documents.enrolment import CERTIFICATE_TYP, Certificate
 from sync.documents.registry import MAX_FORGOTTEN_NUMBERS
 from sync.documents.signed import Document
@@ -254,3 +254,22 @@ def test_to_drop_a_stolen_key_gives_up_no_other_keys_documents(field: Field) -> 
     assert set(orphans(field, authors=[], orphan=[author], registrars=[SigningKey.generate().public])) == {"registry"}
     assert "otra 7" in orphans(field, authors=[], reviewers=[], orphan=[author])["form"]["names"]
     assert orphans(field, authors=[], orphan=[author]) == {}
+
+
+@pytest.mark.parametrize("state", ["closing", "retired"])
+def test_a_form_that_is_only_read_is_signed_again_and_then_its_signers_may_leave(field: Field, state: str) -> None:
+    publish(field, signed(field))
+    for version in versions.list_versions(field.services.db.read()):
+        set_form_state(field, version.sha, state)
+    author, reviewer = SigningKey.generate(), SigningKey.generate()
+    new = {"authors": [Signer(author.public, "otra-autora")], "reviewers": [Signer(reviewer.public, "otro-revisor")]}
+    both = {name: [*getattr(field.trust, name).values(), *each] for name, each in new.items()}
+    install(field, **both)
+    assert "otra 7" in orphans(field, **new)["form"]["names"]
+    manifest_before = trust_documents.manifest_in_force(field.services.db.read())
+    for version in versions.list_versions(field.services.db.read()):
+        payload = Document.parse(versions.get_signed_bytes(field.services.db.read(), version.id)).payload
+        body = Document(payload).signed_by(author, bundle.TYP).signed_by(reviewer, bundle.TYP)
+        assert publish(field, body).version.state == state
+    assert trust_documents.manifest_in_force(field.services.db.read()) == manifest_before
+    assert orphans(field, **new) == {}
