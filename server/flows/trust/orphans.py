@@ -10,6 +10,7 @@ from collections.abc import Callable, Collection, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
+from typing import Any
 
 from server.database.connection import Connection
 from server.problems import Problem
@@ -56,7 +57,9 @@ def refuse_orphans(c: Connection, held: Trust, offered: Trust, orphan: Collectio
 
 def _without(trust: Trust, kids: Collection[str]) -> Trust:
     offices = ("registrars", "servers", "authors", "reviewers")
-    named = {name: {kid: key for kid, key in getattr(trust, name).items() if kid not in kids} for name in offices}
+    named: dict[str, Any] = {
+        name: {kid: key for kid, key in getattr(trust, name).items() if kid not in kids} for name in offices
+    }
     return replace(trust, **named)
 
 
