@@ -253,7 +253,8 @@ def test_a_plan_whose_author_key_is_revoked_does_not_begin_and_is_on_the_work_li
     document = Document(trust.TrustContent(number=2, authors=[], **values, **keys).to_payload())
     for root in ("raiz-1", "raiz-2"):
         document = document.signed_by(field.world.office(root, "root"), trust.TYP)
-    trust_documents.accept_trust(field.services.db, field.services.keys, document.to_bytes(), actor="tests", now=NOW)
+    said: dict[str, Any] = {"actor": "tests", "now": NOW, "orphan": [*field.trust.authors]}
+    trust_documents.accept_trust(field.services.db, field.services.keys, document.to_bytes(), **said)
     number = in_force(field).number
     watch(field, now=NOW + DAY)
     assert rollouts.get_rollout(field.services.db.read(), planned.id).state == "ended"

@@ -9,12 +9,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sync.documents.signed import Document
+from sync.envelope import seal, verify
+from sync.envelope.content import Content, Context
+from sync.envelope.route import Route, open_route
+from sync.envelope.verify import ChainPosition
 from sync.errors import SyncError
 from sync.keys import key_files, passphrases
 from sync.keys.curve_points import is_usable_point
-from sync.keys.key_pairs import RouteKey, SealKey, SigningKey, VerifyKey
+from sync.keys.key_pairs import RouteKey, RoutePublicKey, SealKey, SealPublicKey, SigningKey, VerifyKey
 from sync.wire.encoding import b64u, unb64u
 from vector_makers.curve_points import FIELD, curve_cases, refused_encodings, small_order_points
+from vector_makers.form_selection import BAD_ROUTE_KEYS
 
 PHRASE = "ábaco abdomen abeja abierto abogado abono"
 
@@ -115,3 +120,22 @@ def test_a_key_that_needs_no_secret_would_pass_the_library_alone():
         unb64u(signature), f"{protected}.{b64u(document.payload)}".encode()
     )
     refused("key.malformed", VerifyKey.from_raw, key.raw)
+
+
+@pytest.mark.parametrize("key", [bytes(32), b"\1" + bytes(31), bytes(31) + b"\x80"], ids=["zero", "one", "high bit"])
+def test_a_bad_route_key_stops_no_interview_and_only_hides_its_route(key):
+    content, ring, device = Content(b"<data/>", Context("0" * 64)), SealKey.generate(), SigningKey.generate()
+    said = {"device": device, "jti": "J" * 22, "position": ChainPosition("C" * 11, 1, 1, ""), "bucket": 1024}
+    body = seal.seal_envelope(content, to=ring.public, route=Route(), route_key=RoutePublicKey(key), **said)
+    envelope = verify.parse_envelope(body)
+    assert seal.open_envelope(envelope, ring) == content
+    refused("route.unknown_key", open_route, envelope.header.route, {}, "J" * 22)
+
+
+def test_an_x25519_key_that_gives_zero_with_a_secret_is_refused():
+    for raw in map(bytes.fromhex, (each for _, _, each in BAD_ROUTE_KEYS)):
+        refused("key.malformed", RoutePublicKey.from_raw, raw)
+        refused("key.malformed", SealPublicKey.from_raw, SealKey.generate().public.raw[:1184] + raw)
+    for _ in range(20):
+        assert RoutePublicKey.from_raw(RouteKey.generate().public.raw)
+        assert SealPublicKey.from_raw(SealKey.generate().public.raw)

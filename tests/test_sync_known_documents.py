@@ -6,20 +6,21 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from click.testing import CliRunner
+from click.testing import CliRunner, Result
 
 from server.app import clock
 from server.cli.main import main
 from server.cli.tablet.device_orders import revoke_in_registry
 from server.flows.trust import documents as trust_documents
-from server.store import audit, worklist
+from server.store import audit, documents, worklist
 from support.clients import Office
 from sync.desk.client import DeskClient
 from sync.documents import registry
 from sync.documents.signed import Document
+from sync.durations import DAY
 from sync.errors import SyncError
 from sync.exchange.audit_heads import compare_audit_heads
-from sync.exchange.known_documents import KINDS, KnownDocumentsFile
+from sync.exchange.known_documents import KINDS, KnownDocuments, KnownDocumentsFile
 from sync.exchange.staff_documents import StaffDocuments
 from sync.exchange.staff_session import StaffSession
 from test_sync_root_changes import install, replace_root, roots_of, with_roots
@@ -348,3 +349,117 @@ def test_desk_commands_say_that_the_server_has_another_past(
     said = run(office, "queue", "--pin", office.pin)
     assert said.exit_code == 0
     assert "El servidor ya no tiene la auditoría" in said.stderr
+
+
+def test_who_types_the_new_pin_after_a_change_of_roots_forgets_no_revoked_tablet(
+    office: Office, tmp_path: Path
+) -> None:
+    before, files = office.pin, tmp_path / "known"
+    put_registry(office, STOLEN)
+    sign_in_with(office, before, files).staff.close()
+    replace_root(office)
+    sign_in_with(office, before, files).staff.close()
+    sign_in_with(office, office.pin, files).staff.close()
+    roll_back(office, "registry")
+    with pytest.raises(SyncError, match=r"document\.rolled_back"):
+        sign_in_with(office, office.pin, files)
+    put_registry(office, OTHER)
+    put_registry(office, OTHER)
+    with sign_in_with(office, office.pin, files) as desk:
+        assert any(STOLEN in warning for warning in desk.warnings)
+
+
+def test_a_new_pin_carries_on_from_all_files_whose_trust_has_it(office: Office, tmp_path: Path) -> None:
+    files = tmp_path / "known"
+    replace_root(office)
+    pin = office.pin
+    for name, revoked_by_it in (("b", STOLEN), ("a", OTHER)):
+        put_registry(office, revoked_by_it)
+        sign_in(office, files / f"{name}.json").staff.close()
+    carried = KnownDocumentsFile(files / f"{pin}.json").documents
+    assert carried.revoked == {STOLEN, OTHER}
+    assert carried.registry == KnownDocumentsFile(files / "a.json").documents.registry
+    assert carried.audit
+    assert KnownDocumentsFile(files / f"{'0' * 64}.json").documents == KnownDocuments()
+
+
+def sign_in_with(office: Office, pin: str, files: Path) -> DeskClient:
+    phrase = office.field.world.passphrase("proteccion-17")
+    url = office.people_url
+    return DeskClient.sign_in(url, "proteccion-17", phrase, pin=pin, known=files / f"{pin}.json")
+
+
+@pytest.mark.parametrize("kind", ["dangling link", "others may write", "the group may write"])
+def test_a_memory_that_is_out_of_reach_or_that_others_write_is_an_error(tmp_path: Path, kind: str) -> None:
+    path = tmp_path / "pin.json"
+    if kind == "dangling link":
+        path.symlink_to(tmp_path / "nowhere")
+    else:
+        path.write_bytes(b"{}")
+        path.chmod(0o666 if kind == "others may write" else 0o660)
+    with pytest.raises(SyncError, match=r"known\.unreadable"):
+        KnownDocumentsFile(path)
+
+
+def test_a_tablet_that_the_registry_still_revokes_is_not_forgotten_when_readmitted(
+    office: Office, tmp_path: Path
+) -> None:
+    known = tmp_path / "pin.json"
+    put_registry(office, STOLEN)
+    sign_in(office, known).staff.close()
+    phrase = office.field.world.passphrase("registro")
+    with StaffSession.sign_in(office.people_url, "registro", phrase, pin=office.pin) as staff:
+        again = frozenset({STOLEN})
+        revoke_in_registry(staff, OTHER, office.registrar, office.pin, known=known, readmitted=again)
+    assert revoked(office) == {STOLEN, OTHER} == KnownDocumentsFile(known).documents.revoked
+
+
+@pytest.mark.parametrize(
+    ("login", "words"),
+    [("registro", ("device", "list")), ("autora", ("forms", "versions")), ("proteccion-17", ("desk", "work"))],
+)
+def test_every_staff_command_warns_of_an_expired_trust_and_refuses_it_after_45_days(
+    office: Office, tmp_path: Path, login: str, words: tuple[str, ...]
+) -> None:
+    roots, world = roots_of(office), office.field.world
+
+    def run() -> Result:
+        phrase = world.people / login / "passphrase.txt"
+        said = ["--server", office.people_url, "--pin", office.pin, "--known", str(tmp_path / "known")]
+        return CliRunner().invoke(main, [*words, *said, "--login", login, "--passphrase-file", str(phrase)])
+
+    install(office, with_roots(office, roots, *roots[:2], expires=clock() - DAY))
+    warned = run()
+    assert warned.exit_code == 0, warned.output
+    assert warned.output.count("La confianza venció") == 1
+    expire_long_ago(office)
+    refused = run()
+    assert (refused.exit_code, getattr(refused.exception, "code", "")) != (0, "")
+    assert "trust.expired" in refused.output + repr(refused.exception)
+
+
+def expire_long_ago(office: Office) -> None:
+    """Store a trust that is past its grace, as if 46 days had passed."""
+    roots = roots_of(office)
+    body = with_roots(office, roots, *roots[:2], expires=clock() - 46 * DAY)
+    with office.field.services.db.write() as w:
+        said: dict[str, Any] = {"kind": "trust", "number": body.content["number"], "at": clock()}
+        documents.put_document(w, sha256=body.sha256, body=body.to_bytes(), **said)
+
+
+def test_a_revocation_sends_no_order_if_the_server_shows_an_older_registry(office: Office, tmp_path: Path) -> None:
+    world, known = office.field.world, tmp_path / "known"
+    with office.tablet() as tablet:
+        dev = tablet.status().dev
+        words = " ".join(tablet.status().words)
+    put_registry(office, STOLEN)
+    sign_in_with(office, office.pin, known).staff.close()
+    roll_back(office, "registry")
+    folder = world.people / "registro"
+    said = ["--server", office.people_url, "--pin", office.pin, "--known", str(known), "--login", "registro"]
+    said += ["--passphrase-file", str(folder / "passphrase.txt"), "--key", str(folder / "registrar.key")]
+    said += ["--key-passphrase-file", str(folder / "passphrase.txt"), "--confirm", words]
+    done = CliRunner().invoke(main, ["device", "revoke", dev, *said])
+    assert done.exit_code != 0
+    assert "document.rolled_back" in done.output + repr(done.exception)
+    assert office.field.rows("select count(*) from orders") == [(0,)]

@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable
 from datetime import date
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -48,13 +49,15 @@ def publish_other(office: Office) -> str:
 
 
 def unlisted(office: Office) -> SigningKey:
-    """Put a trust in force that names a new author in place of the former one; return her key."""
+    """Put a trust in force that names a new author, and drops the former one on purpose; return her key."""
     services, key = office.field.services, SigningKey.generate()
+    dropped = office.field.trust.authors
     content = Document.parse(trust_documents.get_newest(services.db.read(), "trust").body).content
     author = {"key": b64u(key.public.raw), "person": "p-nueva"}
     roots = [office.field.world.office(name, "root") for name in ("raiz-1", "raiz-2")]
     newer = Document.of({**content, "number": content["number"] + 1, "authors": [author]}, trust.TYP, *roots)
-    trust_documents.accept_trust(services.db, services.keys, newer.to_bytes(), actor="tests", now=clock())
+    said: dict[str, Any] = {"actor": "tests", "now": clock(), "orphan": [*dropped]}
+    trust_documents.accept_trust(services.db, services.keys, newer.to_bytes(), **said)
     return key
 
 

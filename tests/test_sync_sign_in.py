@@ -221,8 +221,8 @@ def test_a_login_without_an_account_gets_a_challenge_of_the_same_form_each_time(
     [
         ((), "http://127.0.0.1:80", True),
         ((), "http://localhost", True),
-        ((), "http://[::1]:80", True),
-        ((), "http://127.9.9.9", True),
+        ((), "http://[::1]:80", False),
+        ((), "http://127.9.9.9", False),
         ((), "http://127.0.0.1:8081", False),
         ((), "https://127.0.0.1:80", False),
         ((), "http://192.0.2.7", False),

@@ -200,6 +200,12 @@ class PublishedSchema(Schema):
     manifest = fields.Integer()
 
 
+class OrphanSchema(Schema):
+    """Names keys that a trust drops although documents count by them alone."""
+
+    orphan = fields.String(load_default="", validate=validate.Length(max=2000))
+
+
 class VersionNameSchema(Schema):
     """Selects form versions by their name."""
 

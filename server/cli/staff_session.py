@@ -17,9 +17,10 @@ from server.cli.terminal import now_ms, read_passphrase, spinner
 from server.problems import Problem
 from sync.desk.client import DeskClient
 from sync.documents import trust
+from sync.errors import SyncError
 from sync.exchange.address import require_private
 from sync.exchange.known_documents import KnownDocumentsFile
-from sync.exchange.staff_documents import StaffDocuments
+from sync.exchange.staff_documents import StaffDocuments, trust_warnings
 from sync.exchange.staff_session import StaffSession
 from sync.keys.key_files import load_secret
 from sync.keys.key_pairs import SigningKey
@@ -77,9 +78,24 @@ class Account:
         return read_passphrase(self.passphrase_file, f"Passphrase of {self.login}")
 
     def sign_in(self) -> StaffSession:
-        """Open a session. Raises SyncError with the server's reason when the server refuses."""
-        url, among = self.server.url, {"pin": self.pin, "proxy": self.server.proxy}
+        """Open a session; the warnings about its trust are shown.
+
+        Raises SyncError with the server's reason when it refuses, and `trust.expired` when the days of grace are over.
+        """
         known = KnownDocumentsFile(self.known_file)
+        staff = self._open_session(known)
+        try:
+            trusted, now = known.documents.read_trust(), now_ms()
+            assert trusted, "the sign-in remembered it"
+            trusted.require_current(now)
+        except SyncError:
+            staff.close()
+            raise
+        show_warnings(trust_warnings(trusted, self.pin, now))
+        return staff
+
+    def _open_session(self, known: KnownDocumentsFile) -> StaffSession:
+        url, among = self.server.url, {"pin": self.pin, "proxy": self.server.proxy}
         if self.token_file:
             return StaffSession.with_token(url, read_passphrase(self.token_file, ""), known=known, **among)
         phrase = self.passphrase()
@@ -97,11 +113,8 @@ class Account:
         return desk
 
     def fetch_documents(self, staff: StaffSession) -> StaffDocuments:
-        """Return the trust, registry and manifest of the roots that the pin names; its warnings are shown."""
-        known = KnownDocumentsFile(self.known_file)
-        found = StaffDocuments(staff.get_bytes, pin=self.pin, now=now_ms(), known=known)
-        show_warnings(found.warnings)
-        return found
+        """Return the trust, registry and manifest of the roots that the pin names. `sign_in` showed its warnings."""
+        return StaffDocuments(staff.get_bytes, pin=self.pin, now=now_ms(), known=KnownDocumentsFile(self.known_file))
 
 
 def show_warnings(warnings: Sequence[str]) -> None:

@@ -24,7 +24,7 @@ from sync.envelope.verify import (
     Header,
 )
 from sync.errors import SyncError
-from sync.keys.key_pairs import RoutePublicKey, SealKey, SealPublicKey, SigningKey
+from sync.keys.key_pairs import RouteKey, RoutePublicKey, SealKey, SealPublicKey, SigningKey
 from sync.wire.encoding import b64u, unb64u
 
 SUITE = Suite(KEM.MLKEM768_X25519, KDF.SHAKE256, AEAD.AES_256_GCM)
@@ -96,7 +96,7 @@ def seal_envelope(
     bucket: int,
 ) -> bytes:
     """Seal a pruned instance and its context to a keyring and sign them; return the envelope's bytes (SPEC 8.1)."""
-    sealed_route = seal_route(route, route_key, jti)
+    sealed_route = _seal_route(route, route_key, jti)
     header = Header(to.kid, jti, device.kid, **vars(position), route=sealed_route)
     content_key, iv = secrets.token_bytes(32), secrets.token_bytes(12)
     protected = b64u(header.to_bytes())
@@ -106,6 +106,16 @@ def seal_envelope(
     parts = (sealed_key[:EK_BYTES], sealed_key[EK_BYTES:], iv, ciphertext[:-16], ciphertext[-16:])
     signed = ".".join([protected, *(b64u(part) for part in parts)]).encode()
     return signed + b"." + sign_bare(signed, device, SIGNATURE_TYP).encode()
+
+
+def _seal_route(route: Route, key: RoutePublicKey, jti: str) -> str:
+    """Seal the route, or seal it to a key that is thrown away: a bad route key stops no interview (SPEC 7.2)."""
+    try:
+        return seal_route(route, key, jti)
+    except SyncError as wrong:
+        if wrong.code != "key.malformed":
+            raise
+        return seal_route(route, RouteKey.generate().public, jti)
 
 
 def open_envelope(envelope: Envelope, secret: SealKey) -> Content:

@@ -2,9 +2,13 @@
 
 A server that was taken over may answer with older documents. A client that forgot them at every start would believe it
 (SPEC 4.5). The file holds public documents only. A file that cannot be read is an error, never an empty memory.
+
+Its name is the pin. After a change of roots people type the new pin. Its file then carries on from those whose trust
+has that pin.
 """
 
 import fcntl
+import functools
 import os
 from collections.abc import Iterator, Set
 from contextlib import contextmanager
@@ -63,7 +67,10 @@ class KnownDocumentsFile:
     """Loads and updates the file. Without a path, the memory lasts as long as this object."""
 
     def __init__(self, path: Path | None = None) -> None:
-        """Load the file, if there is one. Raise SyncError `known.unreadable` if it is damaged or cannot be read."""
+        """Load the file, or the files beside it whose trust has its pin.
+
+        Raise SyncError `known.unreadable` if one is damaged, cannot be read, or may be written by other users.
+        """
         self._path = path
         self.documents = self._load() if path else KnownDocuments()
 
@@ -72,8 +79,10 @@ class KnownDocumentsFile:
         with self._locked():
             stored = self._load() if self._path else self.documents
             held: Document | None = getattr(stored, kind)
-            if held is None or document.content["number"] > held.content["number"]:
-                changed: dict[str, Any] = {kind: document}
+            # A memory that carries on from other files is stored at once: they may move on to another pin.
+            carried = self._path is not None and not self._path.exists()
+            if held is None or carried or document.content["number"] > held.content["number"]:
+                changed: dict[str, Any] = {kind: _newer(held, document)}
                 stored = replace(stored, **changed)
                 stored = replace(stored, revoked=stored.revoked | _revoked_by(stored.registry))
                 self._save(stored)
@@ -105,19 +114,10 @@ class KnownDocumentsFile:
 
     def _load(self) -> KnownDocuments:
         assert self._path is not None
-        try:
-            members = JsonObject(strict_json(self._path.read_bytes()), "the file")
-            texts = {kind: members.text(kind, TEXT, "") for kind in KINDS}
-            documents: dict[str, Any] = {kind: Document.parse(text.encode()) for kind, text in texts.items() if text}
-            told = members.object("audit") if members.has("audit") else None
-            head = AuditHead(told.integer("number"), told.text("hash", SHA256_HEX)) if told else None
-            known = KnownDocuments(**documents, audit=head, revoked=frozenset(members.texts("revoked", KID)))
-            known.read_trust(), known.read_registry(), known.read_manifest()
-        except FileNotFoundError:
-            return KnownDocuments()
-        except (OSError, SyncError) as wrong:
-            raise SyncError("known.unreadable", f"{self._path} cannot be read ({wrong})") from wrong
-        return known
+        if os.path.lexists(self._path):
+            return _read(self._path)
+        found = [_read(other) for other in sorted(self._path.parent.glob("*.json"))]
+        return functools.reduce(_merge, (each for each in found if _has_pin(each, self._path.stem)), KnownDocuments())
 
     def _save(self, known: KnownDocuments) -> None:
         if self._path is None:
@@ -134,3 +134,38 @@ class KnownDocumentsFile:
 
 def _revoked_by(document: Document | None) -> frozenset[str]:
     return registry.read(document).revoked if document else frozenset()
+
+
+def _read(path: Path) -> KnownDocuments:
+    try:
+        if path.stat().st_mode & 0o022:
+            raise SyncError("known.unreadable", "other users may write it")
+        members = JsonObject(strict_json(path.read_bytes()), "the file")
+        texts = {kind: members.text(kind, TEXT, "") for kind in KINDS}
+        documents: dict[str, Any] = {kind: Document.parse(text.encode()) for kind, text in texts.items() if text}
+        told = members.object("audit") if members.has("audit") else None
+        head = AuditHead(told.integer("number"), told.text("hash", SHA256_HEX)) if told else None
+        known = KnownDocuments(**documents, audit=head, revoked=frozenset(members.texts("revoked", KID)))
+        known.read_trust(), known.read_registry(), known.read_manifest()
+    except (OSError, SyncError) as wrong:
+        raise SyncError("known.unreadable", f"{path} cannot be read ({wrong})") from wrong
+    return known
+
+
+def _has_pin(known: KnownDocuments, pin: str) -> bool:
+    held = known.read_trust()
+    return held is not None and held.pin == pin
+
+
+def _merge(one: KnownDocuments, other: KnownDocuments) -> KnownDocuments:
+    """Return the newest of each kind, and all revoked tablets."""
+    newest: dict[str, Any] = {kind: _newer(getattr(one, kind), getattr(other, kind)) for kind in KINDS}
+    heads = [each for each in (one.audit, other.audit) if each]
+    head = max(heads, key=lambda each: each.number, default=None)
+    return KnownDocuments(**newest, audit=head, revoked=one.revoked | other.revoked)
+
+
+def _newer(one: Document | None, other: Document | None) -> Document | None:
+    if one is None or other is None:
+        return one or other
+    return other if other.content["number"] > one.content["number"] else one

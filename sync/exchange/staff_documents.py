@@ -29,7 +29,7 @@ class StaffDocuments:
         self.trust: Trust = trust.accept_chain(chain, held, pin)
         self.trust.require_current(now)
         known.remember("trust", chain[-1])
-        self.warnings = _warnings(self.trust, pin, now)
+        self.warnings = trust_warnings(self.trust, pin, now)
 
     def fetch_registry(self) -> Registry:
         """Fetch and verify the newest registry, and remember it.
@@ -54,7 +54,8 @@ class StaffDocuments:
         return accepted
 
 
-def _warnings(trusted: Trust, pin: str, now: int) -> tuple[str, ...]:
+def trust_warnings(trusted: Trust, pin: str, now: int) -> tuple[str, ...]:
+    """Return the sentences in Spanish that the user of this trust and pin must read at sign-in; `now` is in ms."""
     days = -(-(trusted.expires + STAFF_GRACE - now) // DAY)
     known = (
         (

@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.asymmetric.mlkem import MLKEM768PrivateKey, 
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
 
 from sync.errors import SyncError
-from sync.keys.curve_points import is_usable_point
+from sync.keys.curve_points import is_usable_coordinate, is_usable_lattice_key, is_usable_point
 from sync.keys.passphrases import six_words
 from sync.wire.encoding import b64u
 
@@ -131,6 +131,15 @@ class SealPublicKey(PublicKey):
 
     LENGTH = SEAL_PUBLIC_BYTES
 
+    @classmethod
+    def from_raw(cls, raw: bytes) -> Self:
+        """Read public bytes from another party. Raise SyncError `key.malformed` for a key that nothing is sealed to."""
+        key = super().from_raw(raw)
+        lattice, curve = key.raw[:MLKEM_PUBLIC_BYTES], key.raw[MLKEM_PUBLIC_BYTES:]
+        if not (is_usable_lattice_key(lattice) and is_usable_coordinate(curve)):
+            raise SyncError("key.malformed", "a seal key that is not canonical, or of small order")
+        return key
+
     @cached_property
     def sha256(self) -> str:
         """The hash under which clients fetch the key."""
@@ -188,6 +197,14 @@ class SealKey(SecretKey):
 
 class RoutePublicKey(PublicKey):
     """An X25519 public key that routes are sealed to."""
+
+    @classmethod
+    def from_raw(cls, raw: bytes) -> Self:
+        """Read public bytes from another party. Raise SyncError `key.malformed` for a key that nothing is sealed to."""
+        key = super().from_raw(raw)
+        if not is_usable_coordinate(key.raw):
+            raise SyncError("key.malformed", "a route key that is not canonical, or of small order")
+        return key
 
     @cached_property
     def hpke(self) -> X25519PublicKey:

@@ -363,4 +363,13 @@ def key_document_cases() -> dict[str, Case]:
         "ok": fetched("ok", "The key that the registry names.", KEYRING.public.raw),
         "other_key": fetched("registry.wrong_key", "Another keyring's key.", OTHER_KEYRING.public.raw),
         "short": fetched("key.malformed", "A key that is cut off.", KEYRING.public.raw[:-1]),
+        "small_order": fetched(
+            "key.malformed", "Its X25519 half has a small order.", KEYRING.public.raw[:1184] + bytes(32)
+        ),
+        "above_modulus": fetched(
+            "key.malformed", "A number of its ML-KEM half is 4095.", b"\xff" * 3 + KEYRING.public.raw[3:]
+        ),
+        "modulus": fetched(
+            "key.malformed", "A number of its ML-KEM half is 3329.", b"\x01\x0d\x00" + KEYRING.public.raw[3:]
+        ),
     }

@@ -6,7 +6,7 @@ from sync.documents import manifest, trust
 from sync.documents.manifest import RouteKeyEntry, VersionEntry
 from sync.documents.signed import Document
 from sync.durations import DAY
-from sync.keys.key_pairs import RouteKey, SigningKey
+from sync.keys.key_pairs import RouteKey, RoutePublicKey, SigningKey
 from vector_makers.fixed_inputs import (
     AUTHOR,
     DEVICE,
@@ -29,6 +29,19 @@ DAYS_90 = 90 * DAY
 NEXT_ROUTE_KEY = RouteKey(fixed("next route")).public
 
 
+# The u of RFC 7748 that give zero with any secret, and encodings that are not below the field.
+BAD_ROUTE_KEYS = (
+    ("zero", "of order 2", "00" * 32),
+    ("zero_high_bit", "of order 2, with the bit that X25519 ignores", "00" * 31 + "80"),
+    ("one", "of order 4", "01" + "00" * 31),
+    ("minus_one", "of order 4, twist", "ec" + "ff" * 30 + "7f"),
+    ("order_8", "of order 8", "e0eb7a7c3b41b8ae1656e3faf19fc46ada098deb9c32b1fd866205165f49b800"),
+    ("order_8b", "of order 8, the other", "5f9c95bca3508c24b1d0b1559c83ef5b04445cc4581c8e86d8224eddd09f1157"),
+    ("field", "of zero, not canonical", "ed" + "ff" * 30 + "7f"),
+    ("field_plus_9", "of the base point, not canonical", "f6" + "ff" * 30 + "7f"),
+)
+
+
 def manifest_cases() -> dict[str, Case]:
     def document(*keys: SigningKey, **changes: Any) -> Document:
         ring = [
@@ -48,6 +61,9 @@ def manifest_cases() -> dict[str, Case]:
         ]
         said = {"number": NOW // 1000, "forms": forms, "route_keys": keys_of_routes, "issued": NOW}
         return signed(manifest.make(**{**said, **changes}), manifest.TYP, *keys)
+
+    def bad_route_key(raw: str) -> Document:
+        return document(SERVER, route_keys=[RouteKeyEntry(RoutePublicKey(bytes.fromhex(raw)), NOW + DAYS_90)])
 
     def accept(expect: str, about: str, offered: Document, held: Document | None = None, now: int = NOW) -> Case:
         asked = [["pe_laboral_adulto", dev, "1702"] for dev in (DEVICE.kid, AUTHOR.kid, REVIEWER.kid, STRANGER.kid)]
@@ -71,5 +87,9 @@ def manifest_cases() -> dict[str, Case]:
         "second_route_key": accept("ok", "The first route key is past.", good, now=NOW + DAYS_90),
         "clock_2090": accept("ok", "All route keys are past: the last one.", good, now=YEAR_2090),
         "clock_1970": accept("ok", "A clock of 1970: the first route key.", good, now=0),
+        **{
+            f"route_key_{name}": accept("key.malformed", f"A route key {about}.", bad_route_key(raw))
+            for name, about, raw in BAD_ROUTE_KEYS
+        },
         "no_route_key": accept("document.malformed", "A route key there must be.", document(SERVER, route_keys=[])),
     }

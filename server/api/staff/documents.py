@@ -57,12 +57,21 @@ def publish_bundle(arguments: dict[str, Any]) -> dict[str, Any]:
 @auth.require_role("registrar")
 @openapi.problems(*_DOCUMENT_PROBLEMS, *_SIGNATURE_PROBLEMS, "trust.*", "trust.other_server", "trust.orphans")
 @openapi.accepts(DOCUMENT_TYPE)
+@blueprint.arguments(schemas.OrphanSchema, location="query")
 @blueprint.response(201, schemas.AcceptedSchema)
-def put_trust() -> dict[str, Any]:
-    """Accept a newer trust. The roots of the trust in force must have signed it."""
+def put_trust(arguments: dict[str, str]) -> dict[str, Any]:
+    """Accept a newer trust. The roots of the trust in force must have signed it.
+
+    `orphan` names stolen keys, so that what only they signed does not keep them in the trust.
+    """
     services = current_services()
     number = documents.accept_trust(
-        services.db, services.keys, request.get_data(), actor=auth.current_person().id, now=services.now()
+        services.db,
+        services.keys,
+        request.get_data(),
+        actor=auth.current_person().id,
+        now=services.now(),
+        orphan=frozenset(arguments["orphan"].split(",")) - {""},
     )
     return {"kind": "trust", "number": number}
 

@@ -6,6 +6,7 @@ derives from it; it sends a proof that it knows `auth`.
 
 from __future__ import annotations
 
+import ipaddress
 from typing import Any
 
 from flask import Response, jsonify, request
@@ -49,14 +50,18 @@ def get_challenge(arguments: dict[str, str]) -> Response:
 def _require_own_address(url: str) -> str:
     """Return the origin of a URL. Raises Problem `session.wrong_address` if the server is not reached there.
 
-    Without the setting, only clients on this machine reach it, under any of the machine's own names.
+    Without the setting, clients on this machine reach it at the IP address that it listens on, or by `localhost`.
+    Another program may listen on the other addresses of this machine, under the same port.
     """
     try:
         address, origin = parse_address(url), origin_of(url)
     except SyncError as error:
         raise Problem("session.wrong_address") from error
-    own = current_services().config.people_url
-    here = address.scheme == "http" and is_loopback(address) and str(port_of(address)) == request.environ["SERVER_PORT"]
+    config = current_services().config
+    own, bound = config.people_url, ipaddress.ip_address(config.people_host)
+    names = ("localhost", str(bound), f"[{bound}]") if bound.is_loopback else ()
+    listens = is_loopback(address) if bound.is_unspecified else address.host in names
+    here = address.scheme == "http" and listens and str(port_of(address)) == request.environ["SERVER_PORT"]
     if origin not in own and (own or not here):
         raise Problem("session.wrong_address", origin)
     return origin

@@ -71,6 +71,7 @@ def revoke(
     """Take a tablet out of service for ever (registrar)."""
     key = registrar.unlock()
     with account.sign_in() as staff:
+        account.fetch_documents(staff).fetch_registry()  # If the server's is refused, no order is sent either.
         data = _confirm_and_send(staff, dev, device_order.REVOKE, key, confirm)
         known, again = account.known_file, frozenset(readmit)
         data["registry"] = revoke_in_registry(staff, dev, key, account.pin, known=known, readmitted=again)
@@ -130,8 +131,9 @@ def revoke_in_registry(
     file = KnownDocumentsFile(known)
     before = file.documents.read_registry()
     documents = StaffDocuments(staff.get_bytes, pin=pin, now=now_ms(), known=file)
+    told = len(documents.warnings)  # Those of the trust were shown at sign-in.
     held = documents.fetch_registry()
-    show_warnings(documents.warnings)
+    show_warnings(documents.warnings[told:])
     wanted = replace(held, revoked=held.revoked | (file.documents.revoked - readmitted) | {dev})
     if wanted == held:
         return held.number
@@ -147,7 +149,7 @@ def revoke_in_registry(
             raise
         signed = _send_registry(staff, wanted, least, registrar)
     file.remember("registry", signed)
-    file.forget_revoked(readmitted)
+    file.forget_revoked(readmitted - wanted.revoked)
     return registry.read(signed).number
 
 

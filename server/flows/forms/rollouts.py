@@ -95,6 +95,7 @@ def renew_manifest(w: Connection, keys: ServerKeys, now: int) -> int:
 def publish_bundle(db: Database, keys: ServerKeys, body: bytes, *, ring: Ring, actor: str, now: int) -> Publication:
     """Publish a bundle that an author and a reviewer signed offline, to a ring of tablets, now.
 
+    A version that is closing or retired gets the signatures only: desks read with it, and no tablet gets it again.
     Raises SyncError if the signatures are not sufficient. Raises Problem `form.version_exists` if other bytes have that
     name.
     """
@@ -102,6 +103,10 @@ def publish_bundle(db: Database, keys: ServerKeys, body: bytes, *, ring: Ring, a
     with db.write() as w:
         bundle.accept(document, trust_documents.trust_in_force(w))
         id_ = _store_approved(w, document, actor=actor, now=now)
+        version = versions.get_version(w, id_)
+        if version is not None and version.state in ("closing", "retired"):
+            audit.append(w, at=now, action="form.signed_again", actor=actor, subject=version.sha)
+            return Publication(version, trust_documents.manifest_in_force(w).number)
         rollout = _add_plan(w, id_, ring, starts=now, actor=actor, now=now)
         number = begin_rollout(w, keys, rollout, actor=actor, now=now)
         version = versions.get_version(w, id_)

@@ -12,6 +12,7 @@ from contextlib import suppress
 from server.database.connection import Connection, Database
 from server.flows.trust import documents as trust_documents
 from server.flows.trust import enrolment
+from server.flows.trust.numbers import refuse_far_number
 from server.problems import Problem
 from server.store import audit, devices, orders
 from sync.documents import device_order
@@ -37,6 +38,7 @@ def accept_order(db: Database, body: bytes, trust: Trust, dev: str, *, actor: st
         last = max(device.orders, orders.last_number(w, dev))
         if given.number <= last:
             raise Problem("order.number_used", f"{dev}: {last}", last=last)
+        refuse_far_number("order", given.number, last)
         orders.add_order(w, dev=dev, number=given.number, kind=given.order, body=body, at=now, by=actor)
         trust_documents.resolve_ahead(w, dev, now=now)
         _audit(w, "order.given", actor, given.dev, given.number, given.order, now)

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 
 from server.database.connection import Connection, Database
-from server.flows.trust import enrolment, orphans
+from server.flows.trust import enrolment, numbers, orphans
 from server.problems import Problem
 from server.server_keys import ServerKeys
 from server.store import audit, devices, documents, keyrings, orders, versions, worklist
@@ -53,10 +53,13 @@ def install_first(
     renew_manifest(w, keys, Manifest(0, {}, route_keys, ""), now)
 
 
-def accept_trust(db: Database, keys: ServerKeys, body: bytes, *, actor: str, now: int) -> int:
+def accept_trust(
+    db: Database, keys: ServerKeys, body: bytes, *, actor: str, now: int, orphan: Collection[str] = ()
+) -> int:
     """Install a newer trust, signed by the roots of the one in force; return its number.
 
-    Raises Problem `trust.orphans` if it drops a key whose signed documents are in use.
+    Raises Problem `trust.orphans` if it drops a key whose signed documents are in use, unless `orphan` has its kid: who
+    stole a key must not be able to keep it in the trust. Raises SyncError `trust.expired` if staff would refuse it.
     """
     document = Document.parse(body)
     with db.write() as w:
@@ -64,9 +67,11 @@ def accept_trust(db: Database, keys: ServerKeys, body: bytes, *, actor: str, now
         accepted = trust.accept(document, held, held.pin)
         if accepted.number > held.number:
             _refuse_number_in_use(w, "trust", accepted.number, now=now)
+            numbers.refuse_far_number("trust", accepted.number, held.number)
+            accepted.require_current(now)
             _require_own_key(keys, accepted)
-            orphans.refuse_orphans(w, held, accepted)
-            _install_trust(w, document, accepted, now=now, actor=actor)
+            orphans.refuse_orphans(w, held, accepted, orphan)
+            _install_trust(w, document, accepted, now=now, actor=actor, orphan=orphan)
     return accepted.number
 
 
@@ -79,6 +84,7 @@ def accept_registry(db: Database, body: bytes, *, actor: str, now: int) -> int:
         require_not_older("registry", accepted, held)
         if held is None or accepted.number > held.number:
             _refuse_number_in_use(w, "registry", accepted.number, now=now, excluded=accepted.revoked)
+            numbers.refuse_far_number("registry", accepted.number, held.number if held else 0)
             _install_registry(w, document, accepted, now=now, actor=actor)
     return accepted.number
 
@@ -106,9 +112,13 @@ def _require_own_key(keys: ServerKeys, accepted: Trust) -> None:
         raise Problem("trust.other_server", f"the trust does not name this server's key {keys.signing.kid}")
 
 
-def _install_trust(w: Connection, document: Document, accepted: Trust, *, now: int, actor: str) -> None:
+def _install_trust(
+    w: Connection, document: Document, accepted: Trust, *, now: int, actor: str, orphan: Collection[str] = ()
+) -> None:
     _store_document(w, "trust", accepted.number, document, now)
-    audit.append(w, at=now, action="trust.changed", actor=actor, subject=document.sha256)
+    # An audit row cannot hold a list: each key gets a numbered name.
+    detail: dict[str, str | int] = {f"orphan.{number}": kid for number, kid in enumerate(sorted(orphan), 1)}
+    audit.append(w, at=now, action="trust.changed", actor=actor, subject=document.sha256, detail=detail)
 
 
 def _install_registry(w: Connection, document: Document, accepted: Registry, *, now: int, actor: str) -> None:

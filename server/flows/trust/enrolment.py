@@ -9,9 +9,11 @@ from __future__ import annotations
 import hashlib
 import secrets
 from collections.abc import Collection
+from contextlib import suppress
 from dataclasses import dataclass
 
 from server.database.connection import Connection, Database
+from server.flows.trust.numbers import refuse_far_number
 from server.problems import Problem
 from server.store import audit, devices
 from server.store.devices import Device, EnrolmentCode
@@ -20,6 +22,7 @@ from sync.documents.registry import Registry
 from sync.documents.signed import Document
 from sync.documents.trust import Trust
 from sync.durations import MINUTE
+from sync.errors import SyncError
 
 
 @dataclass(frozen=True)
@@ -90,8 +93,9 @@ def certify_device(db: Database, body: bytes, trust: Trust, *, actor: str, now: 
             raise Problem("device.not_found", certificate.dev)
         if device.state == "certified" and device.certificate == body:  # Its answer got lost.
             return device
-        if device.state == "revoked" or certificate.number <= _certificate_number(device):
+        if device.state == "revoked" or certificate.number <= _certificate_number(device, trust):
             raise Problem("device.not_pending", f"{device.dev}: {device.state}")
+        refuse_far_number("certificate", certificate.number, _certificate_number(device, trust))
         devices.certify(w, device.dev, certificate=body, label=certificate.label, region=certificate.region, at=now)
         audit.append(w, at=now, action="device.certified", actor=actor, subject=device.dev)
         certified = devices.get_device(w, device.dev)
@@ -109,10 +113,12 @@ def readmit_device(db: Database, body: bytes, dev: str, *, trust: Trust, registr
     certificate = enrolment.accept_certificate(Document.parse(body), trust, dev)
     with db.write() as w:
         device = devices.get_device(w, dev)
+        held = _certificate_number(device, trust) if device else 0
+        refuse_far_number("certificate", certificate.number, held)
         if device is None:
             given = {"label": certificate.label, "region": certificate.region}
             devices.add_device(w, dev=dev, key=certificate.key.raw, at=now, **given)
-        if device is None or certificate.number > _certificate_number(device):
+        if device is None or certificate.number > held:
             devices.certify(w, dev, certificate=body, label=certificate.label, region=certificate.region, at=now)
             audit.append(w, at=now, action="device.readmitted", actor=dev, subject=dev)
             if device is None or device.state == "pending":
@@ -122,8 +128,12 @@ def readmit_device(db: Database, body: bytes, dev: str, *, trust: Trust, registr
     return readmitted
 
 
-def _certificate_number(device: Device) -> int:
-    return int(Document.parse(device.certificate).content["number"]) if device.certificate else 0
+def _certificate_number(device: Device, trust: Trust) -> int:
+    """Return the number that the next certificate must exceed. One that counts no more sets none."""
+    if device.certificate:
+        with suppress(SyncError):
+            return enrolment.accept_certificate(Document.parse(device.certificate), trust, device.dev).number
+    return 0
 
 
 def get_certificate(db: Database, dev: str) -> bytes:

@@ -18,16 +18,16 @@ WARN_DAYS = (90, 30, 7, 0)
 def report_expiry(db: Database, *, now: int) -> int:
     """Open or update the one item while fewer than 90 days are left, else close it; return 1 for a warning, else 0.
 
-    Its reason is the stage that was reached, in days. An item that a person closed comes back with the next stage, and
-    with the next trust.
+    Its reason is the stage that was reached, in days, and the trust's number. An item that a person closed comes back
+    with the next stage, and under the next trust.
     """
     with db.write() as w:
         reached = _stage(w, now)
         if reached is None:
             worklist.close_resolved(w, kind=KIND, dev="", by=SERVER, at=now)
             return 0
-        (began, _), *_ = documents.list_documents(w, "trust")
-        worklist.add_item(w, kind=KIND, dev="", reason=f"days.{reached}", at=now, since=began)
+        number = trust_documents.trust_in_force(w).number
+        worklist.add_item(w, kind=KIND, dev="", reason=f"days.{reached} trust.{number}", at=now)
     return 1
 
 

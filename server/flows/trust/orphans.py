@@ -1,15 +1,16 @@
 """Finds what a new trust would orphan: signed documents in use by keys that it no longer names.
 
 `server.flows.trust.documents` refuses such a trust, because desks, syncs or publishing would stop (SPEC 5.1). A form
-version that still has one named signer is no orphan: tablets and desks use it on (SPEC 5.7).
+version that tablets may still fetch needs both signers. One that is only read needs one of them (SPEC 5.7).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
+from typing import Any
 
 from server.database.connection import Connection
 from server.problems import Problem
@@ -37,19 +38,29 @@ class _Signed:
         return False
 
 
-def refuse_orphans(c: Connection, held: Trust, offered: Trust) -> None:
+def refuse_orphans(c: Connection, held: Trust, offered: Trust, orphan: Collection[str] = ()) -> None:
     """Raise Problem `trust.orphans` if documents in use count under the held trust, but not under the offered one.
 
-    Its member `orphans` is an object from kind to `{"count", "names"}` with the first names.
+    What counts only by the keys in `orphan` is given up on purpose. The problem's member `orphans` is an object from
+    kind to `{"count", "names"}` with the first names.
     """
-    names: dict[str, list[str]] = {}
+    kept = _without(held, orphan)
+    names: dict[str, dict[str, None]] = {}  # Each name once, in order.
     for each in _list_signed(c, held, offered):
-        if not each.is_accepted(offered) and each.is_accepted(held):
-            names.setdefault(each.kind, []).append(each.name)
+        if not each.is_accepted(offered) and each.is_accepted(kept):
+            names.setdefault(each.kind, {})[each.name] = None
     if names:
-        told = {kind: {"count": len(found), "names": found[:_MOST_NAMED]} for kind, found in names.items()}
+        told = {kind: {"count": len(found), "names": [*found][:_MOST_NAMED]} for kind, found in names.items()}
         detail = ", ".join(f"{kind}: {len(found)}" for kind, found in names.items())
         raise Problem("trust.orphans", detail, orphans=told)
+
+
+def _without(trust: Trust, kids: Collection[str]) -> Trust:
+    offices = ("registrars", "servers", "authors", "reviewers")
+    named: dict[str, Any] = {
+        name: {kid: key for kid, key in getattr(trust, name).items() if kid not in kids} for name in offices
+    }
+    return replace(trust, **named)
 
 
 def _list_signed(c: Connection, held: Trust, offered: Trust) -> Iterator[_Signed]:
@@ -86,7 +97,10 @@ def _newest(c: Connection, kind: str, accept: Callable[[Document, Trust, None], 
 
 def _forms_in_use(c: Connection) -> Iterator[_Signed]:
     for version in versions.list_versions(c):
-        if version.state in ("published", "closing"):
-            document = Document.parse(versions.get_signed_bytes(c, version.id))
-            read = partial(bundle.accept_for_reading, document, sha=version.sha)
-            yield _Signed("form", f"{version.form} {version.version}", read)
+        if version.state not in ("approved", *versions.IN_USE):
+            continue
+        document, name = Document.parse(versions.get_signed_bytes(c, version.id)), f"{version.form} {version.version}"
+        # Desks read stored screenings with every version that was ever in use. Tablets may have begun one with it.
+        yield _Signed("form", name, partial(bundle.accept_for_reading, document, sha=version.sha))
+        if version.state in ("approved", "published"):  # A tablet takes a new version only with both signatures.
+            yield _Signed("form", name, partial(bundle.accept, document, sha=version.sha))

@@ -4,7 +4,7 @@
  */
 import { MLKEM768X25519 } from "@noble/post-quantum/hybrid.js";
 import { wordlist } from "@scure/bip39/wordlists/spanish.js";
-import { isUsablePoint } from "./curve_points.js";
+import { isUsableCoordinate, isUsableLatticeKey, isUsablePoint } from "./curve_points.js";
 import { concat, decodeBase64url, digest, encodeBase64url } from "./encoding.js";
 import { must } from "./errors.js";
 
@@ -34,11 +34,33 @@ export function publicKey(bytes, length = 32) {
 }
 
 /**
- * Make a route key's public half from base64url (SPEC 3.1).
+ * Make a public key of 32 bytes from base64url (SPEC 3.1).
  * @param {string} text
  * @returns {PublicKey}
  */
 export const parsePublicKey = (text) => publicKey(decodeBase64url(text));
+
+/**
+ * Make the public half of another party's route key from base64url (SPEC 3.1).
+ * @param {string} text
+ * @returns {PublicKey}
+ */
+export function parseRouteKey(text) {
+  const key = parsePublicKey(text);
+  must(isUsableCoordinate(key.bytes), "key.malformed");
+  return key;
+}
+
+/**
+ * Make a keyring's public key from its 1,216 bytes (SPEC 3.1).
+ * @param {Bytes} bytes
+ * @returns {PublicKey}
+ */
+export function sealPublicKey(bytes) {
+  const key = publicKey(bytes, 1216);
+  must(isUsableLatticeKey(bytes) && isUsableCoordinate(bytes.subarray(1184)), "key.malformed");
+  return key;
+}
 
 /**
  * Make a public signing key from base64url, as in documents (SPEC 3.1).

@@ -13,7 +13,7 @@ import {
   table,
   text,
 } from "./json_object.js";
-import { parsePublicKey } from "./key_pairs.js";
+import { parseRouteKey } from "./key_pairs.js";
 import { readDocument, requireNotOlder, requireSigners } from "./signed.js";
 
 /** @typedef {import("./signed.js").Document} Document */
@@ -49,7 +49,7 @@ export async function acceptManifest(bytes, trust, held = null) {
   const { value } = document;
   check(value, MEMBERS);
   const routeKeys = value.route_keys.map((/** @type {{key: string, until: number}} */ { key, until }) => ({
-    ...parsePublicKey(key),
+    ...parseRouteKey(key),
     until,
   }));
   requireNotOlder(document, held && held.document);

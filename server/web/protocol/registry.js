@@ -2,7 +2,7 @@
 import { encodeBase64url, hash } from "./encoding.js";
 import { must } from "./errors.js";
 import { arrayOf, check, sha256Hex, kidText, integer, matching, name, oneOf, record } from "./json_object.js";
-import { publicKey } from "./key_pairs.js";
+import { sealPublicKey } from "./key_pairs.js";
 import { readDocument, requireNotOlder, requireSigners } from "./signed.js";
 
 /** @typedef {import("./encoding.js").Bytes} Bytes */
@@ -85,7 +85,7 @@ export function deskKind(queueKinds) {
  * @returns {import("./key_pairs.js").PublicKey}
  */
 export function fetchedPublicKey(keyring, fetched) {
-  const key = publicKey(fetched, 1216);
+  const key = sealPublicKey(fetched);
   must(hash(fetched) === keyring.key_sha256, "registry.wrong_key");
   return key;
 }

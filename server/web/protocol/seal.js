@@ -6,10 +6,12 @@ import { deflateRaw } from "pako";
 import { aesOpen, aesSeal } from "./aes.js";
 import { inflate, RAW } from "./compression.js";
 import { readContent, writeContent } from "./content.js";
+import { isUsableCoordinate } from "./curve_points.js";
 import { canonical, concat, encodeBase64url, utf8 } from "./encoding.js";
 import { must, orRefuse } from "./errors.js";
 import { ENVELOPE, FIXED } from "./verify.js";
 import { hpkeOpen, hpkeSeal, SEAL } from "./hpke.js";
+import { generateSecret, routeKey as newRouteKey } from "./key_pairs.js";
 import { sealRoute } from "./route.js";
 import { signBare } from "./signed.js";
 
@@ -47,7 +49,7 @@ const DICTIONARY = utf8(
 export async function sealEnvelope({ instance, context, bucket, route, counters, keyring, routeKey, device }) {
   const jti = encodeBase64url(random(16));
   const ids = { ...FIXED, kid: keyring.kid, jti, dev: device.kid };
-  const header = encodeBase64url(canonical({ ...ids, ...counters, route: await sealRoute(route, jti, routeKey) }));
+  const header = encodeBase64url(canonical({ ...ids, ...counters, route: await routeFor(route, jti, routeKey) }));
   const contentKey = random(32);
   const iv = random(12);
   const sealedKey = await hpkeSeal(SEAL, keyring, contentKey, recipientInfo(`chaski-1/env/${jti}/${keyring.kid}`));
@@ -56,6 +58,18 @@ export async function sealEnvelope({ instance, context, bucket, route, counters,
   const binary = [sealedKey.slice(0, SEAL.enc), sealedKey.slice(SEAL.enc), iv, sealed.slice(0, -16), sealed.slice(-16)];
   const signed = [header, ...binary.map(encodeBase64url)].join(".");
   return `${signed}.${await signBare(utf8(signed), ENVELOPE, device)}`;
+}
+
+/**
+ * Seal the route, or seal it to a key that is thrown away: a bad route key stops no interview (SPEC 7.2).
+ * @param {import("./route.js").Route} route
+ * @param {string} jti
+ * @param {PublicKey} key
+ * @returns {Promise<string>}
+ */
+async function routeFor(route, jti, key) {
+  const to = isUsableCoordinate(key.bytes) ? key : await newRouteKey(generateSecret());
+  return sealRoute(route, jti, to);
 }
 
 /**
