@@ -1,4 +1,4 @@
-"""`chaski init | serve | trust show | audit verify | check`: create, run and inspect the server, for administrators.
+"""`chaski serve | trust show | audit verify | check`: run and inspect the server, for administrators.
 
 They work on the data folder itself, on the server's machine, and need no login."""
 
@@ -16,43 +16,13 @@ from rich.text import Text
 
 from server import config
 from server.app import serve
-from server.ceremony import founding
 from server.cli.admin.data_folder import data_option, open_database, require_server
 from server.cli.admin.faults import describe_faults, print_faults, throttle
-from server.cli.safe_console import echo
 from server.cli.terminal import json_option, now_ms, print_result, spinner
 from server.database import snapshot
 from server.flows.operations import audit, integrity
 from server.flows.trust import documents
 from sync.wire.json_object import SHA256_HEX
-
-
-@click.command()
-@data_option
-@click.option(
-    "--demo", is_flag=True, help="Also create the keys, desks and people of a demo. For loopback and training only."
-)
-@click.option(
-    "--people",
-    type=click.Path(path_type=Path, file_okay=False),
-    help="With --demo: folder for the demo people's secrets.",
-)
-def init(data: Path, demo: bool, people: Path | None) -> None:
-    """Create a server: its keys and its database.
-
-    With --demo it also creates the keys, desks and people of a demo.
-    """
-    if demo != (people is not None):
-        raise click.UsageError(
-            "Use --demo and --people together: a demo's secrets need a folder outside the server's folder."
-        )
-    with spinner("Creating the server ...") as tell:
-        if people is not None:
-            founded = founding.create_demo_server(data, people, now=now_ms(), progress=tell)
-        else:
-            founded = founding.create_server(data, now=now_ms(), progress=tell)
-    for line in founded.next_steps:
-        echo(line)
 
 
 @click.command(name="serve")
