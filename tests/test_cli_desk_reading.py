@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shutil
 import signal
+import termios
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import date
@@ -13,11 +14,15 @@ import pytest
 from click.testing import CliRunner
 
 from conftest import World
+from screening_forms.engine.evaluator import Engine
 from server.cli.desk.reading import print_screenings
 from server.cli.main import main
+from server.cli.private_terminal import PrivateTerminal
 from server.cli.safe_console import SafeConsole
 from support.clients import FORM, STORY, Office, answers, open_office
+from support.greedy_terminal import rows
 from support.terminal import CLEAR, ESCAPES, MORE, Commands, Inspector
+from support.waiting import wait_until
 from sync.desk.client import VerifiedScreening
 from sync.desk.opened_screening import Difference
 
@@ -134,7 +139,11 @@ def test_the_reader_can_go_back_to_an_earlier_page(desk: DeskTerminal) -> None:
 # Nothing stays
 
 
-@pytest.mark.parametrize("end", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, "\x03", "\x04"])
+ENDS = [signal.SIGTERM, signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGUSR1, signal.SIGUSR2, signal.SIGALRM]
+ENDS += [signal.SIGABRT, signal.SIGXCPU, signal.SIGVTALRM, signal.SIGPIPE, signal.SIGPROF, signal.SIGTRAP]
+
+
+@pytest.mark.parametrize("end", [*ENDS, signal.SIGRTMIN, "\x03", "\x04"])
 def test_no_answer_stays_in_the_terminal_however_the_reading_ends(
     desk: DeskTerminal, end: signal.Signals | str
 ) -> None:
@@ -155,7 +164,43 @@ def test_a_killed_reading_leaves_no_answer_in_the_terminals_history(desk: DeskTe
     assert LEAVE not in inspector.written, "all that was shown is on the second screen, which has no history"
 
 
-@pytest.mark.parametrize("key", ["!", "\x1b", "\x1a", signal.SIGTSTP])
+@pytest.mark.parametrize("how", ["stopped output", "stopped by Ctrl-S"])
+def test_a_frozen_terminal_hides_nothing_from_the_end_of_a_reading(desk: DeskTerminal, how: str) -> None:
+    inspector = desk.begin()
+    if how == "stopped output":
+        inspector.stop_output()
+    else:
+        inspector.allow_ctrl_s()
+        inspector.send("\x13")
+    inspector.end(signal.SIGTERM)
+    inspector.leave()
+    assert keeps_nothing(desk, inspector)
+
+
+def test_ctrl_s_does_not_keep_the_screening_on_the_screen(desk: DeskTerminal) -> None:
+    inspector = desk.begin()
+    before, usual = len(inspector.written) - 1, inspector.flags[0] | termios.IXON
+    inspector.send("\x13!")
+    assert not any(word in inspector.see_calendar(after=before) for word in desk.secrets)
+    inspector.press("!")
+    inspector.type(".")
+    wait_until(lambda: inspector.flags[0] == usual, "Ctrl-S works again afterwards")
+    assert inspector.leave() == 0
+
+
+def test_a_second_signal_does_not_stop_the_clearing(desk: DeskTerminal) -> None:
+    inspector = desk.begin()
+    for number in (signal.SIGTERM, signal.SIGUSR1, signal.SIGTERM):
+        inspector.end(number)
+    inspector.leave()
+    assert keeps_nothing(desk, inspector)
+
+
+def test_the_screen_is_hidden_after_five_minutes_without_a_key() -> None:
+    assert PrivateTerminal.idle == 5 * 60
+
+
+@pytest.mark.parametrize("key", ["!", "\x1b", "\x1a", signal.SIGTSTP, signal.SIGTTIN, signal.SIGTTOU, signal.SIGCONT])
 def test_the_screening_is_hidden_by_one_key_and_by_a_stop_signal(desk: DeskTerminal, key: str | signal.Signals) -> None:
     inspector = desk.begin()
     before = len(inspector.written) - 1
@@ -226,3 +271,44 @@ def test_no_value_of_a_tablet_can_look_like_a_verdict_of_the_desk(desk: DeskTerm
         plain = re.sub(r"\x1b\[[0-9;]*m", "", captured.get()).split("\n")
         assert [line for line in plain if line.startswith(VERDICT.split()[0])] == [], value
         assert not set("".join(plain)) & set("\r\x1b\u2028\x85\u202e")
+
+
+@pytest.mark.parametrize("columns", [40, 80])
+@pytest.mark.parametrize("sign", ["\u0903", "\U0001f3fb", "\u1161", "\U0001f1f5", "\U000e0100", "a\u0301"])
+def test_no_sealed_sign_pushes_words_to_where_a_verdict_stands(desk: DeskTerminal, sign: str, columns: int) -> None:
+    value = sign * (columns - 4) + VERDICT
+    answer = replace(desk.opened.answers[0], text_es=value, answer_es=value, text=value)
+    lied = replace(desk.opened, answers=(answer,), differences=(Difference("tier", value, value),), device=value)
+    console = SafeConsole(width=columns, force_terminal=True)
+    with console.capture() as captured:
+        print_screenings(console, [lied])
+    wraps = len(sign) == 1  # Accents on letters stay. Only the page keeps a terminal without accents from wrapping.
+    shown = rows(captured.get() if wraps else f"\x1b[?7l{captured.get()}", columns)
+    assert [row for row in shown if row.startswith("Recalculado")] == []
+
+
+@pytest.mark.parametrize("sign", ["\u0903", "a\u0301"])
+def test_a_sealed_answer_forges_no_verdict_on_a_real_page(
+    desk: DeskTerminal, sign: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    truly = Engine.write_instance
+
+    def forge(engine: Engine, *given: object, **options: object) -> bytes:
+        xml = truly(engine, *given, **options).decode()  # type: ignore[arg-type]
+        changed, count = re.subn("<sector>[^<]*</sector>", f"<sector>{sign * 76}{VERDICT}</sector>", xml, count=1)
+        assert count
+        return changed.encode()
+
+    monkeypatch.setattr(Engine, "write_instance", forge)
+    with desk.office.tablet() as tablet:
+        jti = tablet.screen(FORM, answers(STORY[0]), date(2026, 11, 20)).jti
+        assert tablet.sync().waiting == 0
+    with desk.office.desk("proteccion-17") as session:
+        listed = session.list_referrals("17-protection", "training")
+        referral = next(each["id"] for each in listed if each["jti"] == jti)
+    inspector = replace(desk, referral=referral).begin()
+    whole_text(inspector)
+    assert inspector.leave() == 0
+    shown = rows(inspector.written, 80)
+    assert any(sign in row or "\N{REPLACEMENT CHARACTER}" * 60 in row for row in shown)
+    assert [row for row in shown if row.startswith("Recalculado")] == []

@@ -6,7 +6,9 @@ import ast
 import dataclasses
 import io
 import json
+import sys
 import typing
+import unicodedata
 from pathlib import Path
 from types import UnionType
 from typing import Any
@@ -16,6 +18,7 @@ import pytest
 from click.testing import CliRunner, Result
 from hypothesis import given
 from hypothesis import strategies as st
+from rich.cells import cell_len
 from rich.console import Group
 from rich.text import Text
 
@@ -27,8 +30,10 @@ from server.cli.staff_session import Account
 from server.problems import Problem
 from support.backups import lose_database
 from support.forms import SMALL
+from support.greedy_terminal import cells, rows
 from support.hostile_values import CONTROL, MARK, NASTY, HostileStaff
 from support.intake import Field
+from support.terminal import Commands, Inspector
 from sync.desk.client import DeskClient
 from sync.errors import SyncError
 from sync.exchange.transport import RefusedError
@@ -271,6 +276,77 @@ def test_json_output_holds_the_same_data_in_signs_that_can_be_seen(text: str) ->
         line = escaped(json.dumps({given_text: given_text}, ensure_ascii=False))
         assert json.loads(line) == {given_text: given_text}
         assert visible(line) == line
+
+
+@pytest.mark.parametrize(
+    "unseen",
+    [
+        *("\ufe00", "\ufe0f", "\u034f", "\u115f", "\u1160", "\u17b4", "\u180b", "\u180f", "\u2800", "\u3164", "\uffa0"),
+        *("\U000e0100", "\U000e01ef", "\U000e0041", "\U0001f3fd", "\u0903", "\u20e3", "\u0301", "\u200d", "\u00ad"),
+    ],
+    ids=ascii,
+)
+def test_a_sign_that_is_unseen_or_of_unsure_width_is_replaced(unseen: str) -> None:
+    for before in ("", "x", " ", "\u0915", "\U0001f44d"):
+        assert visible(before + unseen)[-1] == "\N{REPLACEMENT CHARACTER}"
+
+
+def test_no_sign_is_wider_in_a_terminal_than_it_was_counted() -> None:
+    shown = [sign for sign in map(chr, range(sys.maxunicode + 1)) if visible(sign) == sign]
+    assert [hex(ord(sign)) for sign in shown if cells(sign) > cell_len(sign)] == []
+
+
+@pytest.mark.parametrize("form", ["NFC", "NFD"])
+def test_spanish_quechua_and_aymara_texts_are_shown_untouched(form: typing.Literal["NFC", "NFD"]) -> None:
+    files = [*(ROOT / "locales").rglob("*.po"), *(ROOT / "screening_forms" / "catalogue").glob("*/form.md")]
+    assert len(files) > 5
+    for file in files:
+        for line in file.read_text(encoding="utf-8").splitlines():
+            assert visible(unicodedata.normalize(form, line)) == unicodedata.normalize(form, line)
+
+
+FORGED = "r-77 is accepted."
+
+
+@pytest.mark.parametrize("words", [("trust", "show", "--data"), ("forms", "check"), ("desk",)], ids=" ".join)
+@pytest.mark.parametrize("columns", [40, 80])
+def test_no_word_of_an_error_begins_a_line_of_a_terminal(words: tuple[str, ...], columns: int) -> None:
+    commands = Commands()
+    try:
+        for length in range(columns - 38, columns, 5):
+            inspector = Inspector(commands, *words, "." * length + FORGED, columns=columns)
+            assert inspector.leave() != 0
+            shown = rows(inspector.written, columns)
+            assert FORGED.replace(" ", "") in "".join("".join(shown).split())
+            assert [row for row in shown if row.startswith(("r-77", "is accepted", "accepted"))] == []
+    finally:
+        commands.close()
+
+
+@pytest.mark.parametrize("soft_wrap", [False, True])
+@pytest.mark.parametrize("blank", [" ", "\u3000", "\u00a0"])
+def test_no_value_in_a_line_or_a_table_begins_a_line(soft_wrap: bool, blank: str) -> None:
+    for length in range(60, 82):
+        value = blank.join(("r" * length, FORGED, "is open."))
+        console = SafeConsole(file=io.StringIO(), width=80, force_terminal=True)
+        console.print(f"{value} is open.", soft_wrap=soft_wrap)
+        console.print(Text(value), style="bold", soft_wrap=soft_wrap)
+        console.print(make_table(["id", "state"], [[value, value]]))
+        assert isinstance(console.file, io.StringIO)
+        begun = [row for row in rows(console.file.getvalue(), 80) if row.startswith(("r-77", "is ", "accepted"))]
+        assert begun == []
+
+
+def test_a_line_for_a_file_and_a_word_for_copying_stay_whole() -> None:
+    for terminal, line in ((False, "two words " * 30 + "end"), (True, "x" * 300)):
+        console = SafeConsole(file=io.StringIO(), width=80, force_terminal=terminal)
+        console.print(line, soft_wrap=True)
+        assert isinstance(console.file, io.StringIO)
+        assert console.file.getvalue() == f"{line}\n"
+
+
+def test_a_group_without_a_command_shows_its_help_on_several_lines() -> None:
+    assert "\n  claim " in chaski("desk").stderr
 
 
 def calls(tree: ast.AST) -> list[tuple[str, ast.Call]]:

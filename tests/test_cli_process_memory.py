@@ -118,6 +118,16 @@ def test_a_restore_has_closed_its_memory_before_it_asks_for_the_six_words(world:
         assert crash(process, signal.SIGSEGV) == os.CLD_KILLED
 
 
+def test_a_serving_process_loads_nothing_that_opens_a_screening(world: World, tmp_path: Path) -> None:
+    tablets, people = map(str, free_ports(2))
+    env = {"CHASKI_DATA": str(world.data), "CHASKI_TABLETS_PORT": tablets, "CHASKI_PEOPLE_PORT": people}
+    with started(tmp_path, "serve", until=people, env={**env, "PYTHONPROFILEIMPORTTIME": "1"}):
+        loaded = {line.split("|")[-1].strip() for line in (tmp_path / "said").read_text().splitlines()}
+    assert {"server.app", "sync.documents.receipt"} <= loaded
+    opens = ("sync.envelope.seal", "sync.envelope.content", "sync.desk", "sync.tablet", "server.ceremony")
+    assert [each for each in sorted(loaded) if each.startswith(opens)] == []
+
+
 def test_a_serving_process_has_closed_its_memory(world: World, tmp_path: Path) -> None:
     tablets, people = map(str, free_ports(2))
     env = {"CHASKI_DATA": str(world.data), "CHASKI_TABLETS_PORT": tablets, "CHASKI_PEOPLE_PORT": people}

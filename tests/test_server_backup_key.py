@@ -119,6 +119,23 @@ def test_a_damaged_key_file_is_refused_with_a_reason(at: int, bit: int) -> None:
         age_passphrase.unlock(bytes(binary), WORDS)
 
 
+def test_damage_that_can_look_like_a_wrong_passphrase_is_told_as_possible() -> None:
+    for stated in (QUICK - 1, QUICK + 1):
+        with pytest.raises(SyncError, match=r"key\.wrong_passphrase.*head .* is damaged.*second copy"):
+            age_passphrase.unlock(with_work_factor(FILE, stated), WORDS)
+
+
+@pytest.mark.parametrize("line", [1, 2])
+def test_a_spelling_that_no_program_writes_is_called_damage(line: int) -> None:
+    binary = base64.b64decode(b"".join(FILE.split(b"\n")[1:-2]))
+    head = binary.split(b"\n")[line]
+    text = head.split()[2] if line == 1 else head
+    alphabet = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
+    other = text[:-1] + alphabet[alphabet.index(text[-1]) | 1 :][:1]
+    with pytest.raises(BackupError, match=r"backup\.no_key.*damaged"):
+        age_passphrase.unlock(binary.replace(text, other), WORDS)
+
+
 @given(length=st.integers(0, 400))
 def test_a_key_file_that_was_cut_off_is_called_damaged(length: int) -> None:
     cut = FILE[: min(length, len(FILE) - 40)]

@@ -14,7 +14,6 @@ import os
 import re
 import sqlite3
 import subprocess
-import sys
 import tempfile
 import zlib
 from collections.abc import Callable, Iterator
@@ -387,13 +386,6 @@ def test_a_planted_canary_is_found(plant: Callable[[Path, bytes], object], tmp_p
         assert watch.found() == {}
         plant(tmp_path / "file", canary)
         assert watch.found() == {canary.decode(): "file"}
-
-
-def test_the_serving_process_loads_no_code_that_opens_a_screening() -> None:
-    code = "import sys, server.cli.main, server.cli.admin.server; print(*sys.modules)"
-    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
-    assert "server.app" in loaded
-    assert not {"sync.envelope.seal", "sync.envelope.content", "sync.desk", "sync.tablet"} & set(loaded)
 
 
 def test_a_canary_in_an_unnamed_temporary_file_is_found(tmp_path: Path) -> None:

@@ -1,6 +1,8 @@
 """Tests of keys, passphrases and key files."""
 
 import json
+import subprocess
+import sys
 import unicodedata
 
 import pytest
@@ -50,6 +52,25 @@ def test_a_locked_key_file_needs_its_passphrase_and_reveals_nothing_without(tmp_
     refused("key.locked", key_files.load_secret, path, SigningKey)
     refused("key.wrong_passphrase", key_files.load_secret, path, SigningKey, PHRASE + " abono")
     refused("key.wrong_kind", key_files.load_secret, path, SealKey, PHRASE)
+
+
+@pytest.mark.parametrize("spare", [0, 20])
+@pytest.mark.parametrize("words", [PHRASE, "other words"])
+def test_too_little_memory_for_a_passphrase_is_told_as_such(tmp_path, words, spare):
+    path = tmp_path / "key"
+    key_files.save_secret(path, SigningKey.generate(), PHRASE)
+    program = (
+        "import resource, sys; from pathlib import Path; from sync.keys.key_files import load_secret;"
+        "from sync.keys.key_pairs import SigningKey;"
+        "used = int(open('/proc/self/statm').read().split()[0]) * resource.getpagesize();"
+        "resource.setrlimit(resource.RLIMIT_AS, (used + int(sys.argv[3]) * 2**20, resource.RLIM_INFINITY));"
+        "load_secret(Path(sys.argv[1]), SigningKey, sys.argv[2])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program, path, words, str(spare)], capture_output=True, text=True, check=False
+    )
+    assert done.stderr.splitlines()[-1].startswith("sync.errors.SyncError: key.too_little_memory: "), done.stderr
+    assert "64 MiB" in done.stderr.splitlines()[-1]
 
 
 def test_a_key_file_whose_secret_was_exchanged_is_refused(tmp_path):

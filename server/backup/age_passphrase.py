@@ -54,7 +54,8 @@ def lock(content: bytes, passphrase: str, *, work_factor: int = WORK_FACTOR) -> 
 def unlock(file: bytes, passphrase: str) -> bytes:
     """Return the content of an age file, armored or not.
 
-    Raises SyncError `key.wrong_passphrase`, or BackupError: `backup.no_key` if this is no such file or a damaged one,
+    Raises SyncError `key.wrong_passphrase` (damage of the head's salt, work factor or wrapped key can look the same),
+    or BackupError: `backup.no_key` if this is no such file or a damaged one,
     `backup.key_too_costly` if its work factor is above MOST_WORK or needs more memory than this machine gives.
     """
     binary = _unarmor(file)
@@ -62,10 +63,16 @@ def unlock(file: bytes, passphrase: str) -> bytes:
     if not found:
         raise BackupError("backup.no_key", "this is not an age file that a passphrase locks, or its head is damaged")
     salt, wrapped = _decode(found[1]), _decode(found[3])
+    if (_encode(salt), _encode(wrapped)) != (found[1], found[3]):  # Bits that no writer of Base64 leaves there.
+        raise _damaged()
     try:
         file_key = ChaCha20Poly1305(_stretch(passphrase, salt, int(found[2]))).decrypt(_NO_NONCE, wrapped, None)
     except InvalidTag as error:
-        raise SyncError("key.wrong_passphrase", "the passphrase does not open the backup key") from error
+        raise SyncError(
+            "key.wrong_passphrase",
+            "the passphrase does not open the backup key, or the head of its file is damaged: if the words are right, "
+            "use your second copy of it",
+        ) from error
     mac, body = binary[found.end() :][:_MAC_LENGTH], binary[found.end() + _MAC_LENGTH :]
     if not hmac.compare_digest(mac, b" " + _encode(_mac(file_key, found[0])) + b"\n"):
         raise _damaged()

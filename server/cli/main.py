@@ -4,6 +4,7 @@ A command parses its options, calls a flow or a client, and prints. It must not 
 
 from __future__ import annotations
 
+import io
 import sqlite3
 import sys
 from typing import Any
@@ -22,7 +23,7 @@ from sync.errors import SyncError
 
 # Where each command is defined, as `module:name` under server.cli.
 COMMANDS = {
-    "init": "admin.init:init",
+    "init": "admin.create:init",
     "serve": "admin.server:serve_command",
     "trust": "admin.server:trust_group",
     "audit": "admin.server:audit_group",
@@ -62,10 +63,19 @@ class ChaskiGroup(LazyGroup):
         except (AnswerError, BackupError, ConfigError, Problem, SyncError) as error:
             echo(f"chaski: {error}", err=True)
         except click.ClickException as error:
-            # click prints the message, and it may quote a server or a file.
-            error.message = visible(error.message)  # type: ignore[misc]
-            raise
+            _show(error)
+            sys.exit(error.exit_code)
         sys.exit(1)
+
+
+def _show(error: click.ClickException) -> None:
+    """Print an error as click does. Its message may quote a server or a file, but a help text is our own."""
+    if not isinstance(error, click.exceptions.NoArgsIsHelpError):
+        error.message = visible(error.message)  # type: ignore[misc]
+    shown = io.StringIO()
+    error.show(shown)
+    for line in shown.getvalue().splitlines():
+        echo(line, err=True)
 
 
 @click.group(cls=ChaskiGroup, lazy_commands=COMMANDS, context_settings={"help_option_names": ["-h", "--help"]})

@@ -1,7 +1,7 @@
 """A full-screen terminal for interviews that leaves no text in scrollback, title, history or redirected output.
 
 An answer on a screen can put a person in danger. The module therefore opens the controlling terminal directly. It reads
-single keys, so that one key hides the screen. It clears the screen on every exit; only SIGKILL leaves the last page.
+single keys, so that one key hides the screen. It clears the screen on every exit that it can notice (docs/security.md).
 One key calls for help on every page. It must not print to standard output, nor accept an answer to unseen text.
 """
 
@@ -34,6 +34,8 @@ MOST_TYPED = 300  # Letters. The longest answer has 200, so a longer line is ref
 IDLE_SECONDS = 300.0  # Long enough to listen to an answer, short enough if the inspector had to put the tablet down.
 
 _ENTER_PRIVATE, _LEAVE_PRIVATE = "\x1b[?1049h", "\x1b[?1049l"
+# A line that the terminal finds longer than we do ends at the edge. It must not go on where our own lines begin.
+_WRAP_OFF, _WRAP_ON = "\x1b[?7l", "\x1b[?7h"
 _CLEAR = "\x1b[H\x1b[2J\x1b[3J"  # 3J also clears scrollback, in terminals without an alternate screen.
 _ARROWS = re.compile(rb"\x1b[\[O][0-9;]*[A-Za-z~]")
 _SUSPEND_KEY = "\x1a"  # Ctrl-Z. A stopped process would leave its page on the screen.
@@ -41,7 +43,12 @@ _HIDE_KEYS = (HIDE_KEY, "\x1b", _SUSPEND_KEY, "")  # "!", Escape, Ctrl-Z, and th
 _STOP_KEYS = ("\x03", "\x04")  # Ctrl-C and Ctrl-D
 _RESIZED = "resized"  # No key has this name.
 _COMMANDS = re.compile(r"[.?/]|<(?:<*|[0-9]{1,3})")  # They answer nothing, so they need no page that was shown.
-_ENDING_SIGNALS = (signal.SIGINT, signal.SIGQUIT, signal.SIGTERM, signal.SIGHUP)
+_HIDING_SIGNALS = frozenset({signal.SIGTSTP, signal.SIGTTIN, signal.SIGTTOU, signal.SIGCONT})
+_HARMLESS_SIGNALS = frozenset({signal.SIGCHLD, signal.SIGURG, signal.SIGWINCH, signal.SIGXFSZ})
+_LOST_SIGNALS = frozenset({signal.SIGKILL, signal.SIGSTOP, signal.SIGSEGV, signal.SIGBUS, signal.SIGFPE, signal.SIGILL})
+"""No program can catch the first two. After the others, no Python code runs any more."""
+_NO_OTHER_USE = (signal.SIG_DFL, signal.SIG_IGN, signal.default_int_handler)
+_ENDING_SIGNALS = signal.valid_signals() - _HIDING_SIGNALS - _HARMLESS_SIGNALS - _LOST_SIGNALS
 
 
 class PrivateTerminal:
@@ -70,30 +77,35 @@ class PrivateTerminal:
     def __enter__(self) -> Self:
         self._before = termios.tcgetattr(self._fd)
         quiet = termios.tcgetattr(self._fd)
-        quiet[3] &= ~(termios.ICANON | termios.ECHO | termios.ISIG | termios.IEXTEN)
+        quiet[0] &= ~(termios.IXON | termios.IXOFF)  # Ctrl-S would freeze the page on the screen.
+        quiet[3] &= ~(termios.ICANON | termios.ECHO | termios.ISIG | termios.IEXTEN | termios.TOSTOP)
         termios.tcsetattr(self._fd, termios.TCSAFLUSH, quiet)
         self._resized, self._wake = os.pipe()
         os.set_blocking(self._wake, False)
         # A Python handler runs only between two steps. A signal just before `select` would wait for the next key.
         self._woken_before = signal.set_wakeup_fd(self._wake, warn_on_full_buffer=False)
-        self._handlers = {number: signal.signal(number, _exit_on_signal) for number in _ENDING_SIGNALS}
-        for number in (signal.SIGWINCH, signal.SIGTSTP):
+        ending = (number for number in _ENDING_SIGNALS if signal.getsignal(number) in _NO_OTHER_USE)
+        self._handlers = {number: signal.signal(number, _exit_on_signal) for number in ending}
+        for number in (signal.SIGWINCH, *_HIDING_SIGNALS):
             self._handlers[number] = signal.signal(number, _wake_only)
-        self._write(_ENTER_PRIVATE + _CLEAR)
+        self._write(_ENTER_PRIVATE + _WRAP_OFF + _CLEAR)
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        for number in self._handlers:  # A second signal must not end the clearing.
+            signal.signal(number, signal.SIG_IGN)
         try:
-            self._write(_CLEAR + _LEAVE_PRIVATE)
+            self._make_room()
+            self._write(_WRAP_ON + _CLEAR + _LEAVE_PRIVATE)
             termios.tcsetattr(self._fd, termios.TCSAFLUSH, self._before)
         except (EOFError, OSError, termios.error):
             return  # The connection is cut: there is no screen to clear.
         finally:
             signal.set_wakeup_fd(self._woken_before)
             for number, handler in self._handlers.items():
-                signal.signal(number, handler)
+                signal.signal(number, handler or signal.SIG_DFL)
             for opened in (self._fd, self._resized, self._wake):
                 os.close(opened)
 
@@ -181,9 +193,11 @@ class PrivateTerminal:
         while not self._typed:
             ready = select.select([self._fd, self._resized], [], [], self.idle)[0]
             if self._resized in ready:
-                return _SUSPEND_KEY if signal.SIGTSTP in os.read(self._resized, 4096) else _RESIZED
+                return _SUSPEND_KEY if _HIDING_SIGNALS & {*os.read(self._resized, 4096)} else _RESIZED
             if not ready:
                 return ""
+            if os.tcgetpgrp(self._fd) != os.getpgrp():  # The keys are another program's. To wait for ours is endless.
+                raise EOFError
             read = os.read(self._fd, 4096)
             if not read:
                 raise EOFError
@@ -194,8 +208,20 @@ class PrivateTerminal:
         size = os.get_terminal_size(self._fd)
         return size if size.columns and size.lines else os.terminal_size((80, 24))
 
+    def _make_room(self) -> None:
+        """Drop what a stuck terminal has not taken yet, so that the clearing comes through."""
+        self._let_output_go_on()
+        if not select.select([], [self._fd], [], 0)[1]:
+            with suppress(termios.error):  # The connection is cut.
+                termios.tcflush(self._fd, termios.TCOFLUSH)
+
+    def _let_output_go_on(self) -> None:
+        with suppress(termios.error):  # The connection is cut; the next write notices it.
+            termios.tcflow(self._fd, termios.TCOON)
+
     def _write(self, text: str) -> None:
-        """Write text. Raises EOFError when the terminal is closed."""
+        """Write text, also to a terminal whose output was stopped. Raises EOFError when the terminal is closed."""
+        self._let_output_go_on()
         data = text.encode()
         try:
             while data:

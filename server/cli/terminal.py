@@ -89,7 +89,7 @@ def read_passphrase(path: Path | None, prompt: str) -> str:
     """Read a passphrase from the first line of `path`, or prompt for it without echo. Raises UsageError if not text."""
     if path is not None:
         try:
-            return path.read_text(encoding="utf-8-sig").split("\n", 1)[0].strip()
+            return path.read_text(encoding="utf-8-sig").split("\n", 1)[0].strip()  # Some editors begin with a mark.
         except UnicodeDecodeError as error:
             raise click.UsageError(
                 f"{path} is not a text file. A passphrase file holds the passphrase on its first line."

@@ -52,11 +52,20 @@ def derive_keys(phrase: str, salt: bytes) -> DerivedKeys:
     """Derive two keys from a passphrase with Argon2id: 64 MiB, 3 passes, 1 lane (SPEC 3.2).
 
     Results stay in a cache until the process ends. Sign-in and key unlocking need the same keys, and each derivation
-    takes a quarter of a second.
+    takes a quarter of a second. Raise SyncError `key.malformed` for a salt of another length, or
+    `key.too_little_memory`.
     """
     if len(salt) != SALT_BYTES:
         raise SyncError("key.malformed", f"a salt has {SALT_BYTES} bytes")
-    master = Argon2id(salt=salt, length=32, iterations=3, lanes=1, memory_cost=65536).derive(normalize_phrase(phrase))
+    stretch = Argon2id(salt=salt, length=32, iterations=3, lanes=1, memory_cost=65536)
+    try:
+        master = stretch.derive(normalize_phrase(phrase))
+    except MemoryError as error:
+        raise SyncError(
+            "key.too_little_memory",
+            "a passphrase needs 64 MiB of free memory here: close other programs, or use another machine. "
+            "The passphrase was not tried",
+        ) from error
     auth, lock_key = (HKDFExpand(SHA256(), 32, b"chaski-1/" + use).derive(master) for use in (b"auth", b"lock"))
     return DerivedKeys(auth, lock_key)
 
@@ -73,4 +82,4 @@ def unlock_secret(locked: str, lock_key: bytes, purpose: str) -> bytes:
     try:
         return AESGCM(lock_key).decrypt(data[:12], data[12:], purpose.encode())
     except (InvalidTag, ValueError) as wrong:
-        raise SyncError("key.wrong_passphrase", "the passphrase does not open this") from wrong
+        raise SyncError("key.wrong_passphrase", "the passphrase does not open this, or it is damaged") from wrong

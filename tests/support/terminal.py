@@ -134,6 +134,22 @@ class Inspector:
         """Press keys without waiting."""
         os.write(self._master, keys.encode())
 
+    @property
+    def flags(self) -> tuple[int, int, int, int]:
+        """The terminal's flags: input, output, control, local."""
+        found = termios.tcgetattr(self._master)
+        return found[0], found[1], found[2], found[3]
+
+    def stop_output(self) -> None:
+        """Stop the terminal's output, as another program can."""
+        termios.tcflow(self._slave, termios.TCOOFF)
+
+    def allow_ctrl_s(self) -> None:
+        """Let Ctrl-S stop the output again, as another program can."""
+        flags = termios.tcgetattr(self._slave)
+        flags[0] |= termios.IXON
+        termios.tcsetattr(self._slave, termios.TCSANOW, flags)
+
     def end(self, number: int) -> None:
         """End the command with a signal, as a closing session does."""
         os.kill(self.process, number)

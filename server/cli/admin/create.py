@@ -1,6 +1,6 @@
-"""`chaski init`: create a server, for administrators.
+"""`chaski init`: create the server, for administrators.
 
-It can seal to keys that it makes, so the serving process must not load it."""
+It holds secret keys of a demo's people, so it stands apart from `chaski serve`, which must load no such code."""
 
 from __future__ import annotations
 
