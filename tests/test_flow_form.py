@@ -117,4 +117,5 @@ def let_the_author_review_too(office: Office, world: World) -> None:
         newer = newer.signed_by(world.office(root, "root"), trust.TYP)
     phrase = world.passphrase("registro")
     with StaffSession.sign_in(office.people_url, "registro", phrase, pin=office.pin) as registrar:
-        registrar.post("/v1/trust", data=newer.to_bytes())
+        # The form in use then has no two signers any more: the roots say that they mean it.
+        registrar.post(f"/v1/trust?orphan={','.join([*held.authors, *held.reviewers])}", data=newer.to_bytes())

@@ -497,6 +497,21 @@ def test_a_lost_screening_that_no_tablet_keeps_is_a_gap_and_asked_for_once_a_syn
     assert len(office.stored()) == 2
 
 
+def test_after_a_rollback_screenings_that_their_tablet_erased_are_a_gap(office: Office, tablet: Tablet) -> None:
+    """Not even one of the chain is kept, so none can be offered."""
+    field = office.field
+    evening = power_cut(field, "evening").config.database
+    screen(tablet, 3)
+    tablet.sync()
+    tablet.outbox.connection.execute("update envelope set state = 'purged', raw = x''")
+    with closing(sqlite3.connect(evening)) as source, closing(sqlite3.connect(field.world.config.database)) as into:
+        source.backup(into)
+    for _ in range(3):
+        assert tablet.sync().waiting == 0
+    items = worklist.list_open(field.services.db.read())
+    assert [item.reason for item in items if item.kind == "gap"] == ["seq.1-3"]
+
+
 @pytest.mark.parametrize(("erased", "gap", "stored"), [("seq = 2", "seq.2", 2), ("seq >= 2", "seq.2-3", 1)])
 def test_a_lost_end_of_a_chain_is_a_gap_too(office: Office, tablet: Tablet, erased: str, gap: str, stored: int) -> None:
     screen(tablet, 3)

@@ -6,11 +6,13 @@ A decision about one gap does not close another, and a new chain does not hide l
 from __future__ import annotations
 
 import time
+from typing import cast
 
 import pytest
 
+from server.database.sqlite import SqliteConnection
 from server.flows.intake import gaps
-from server.store import worklist
+from server.store import chains, worklist
 from support.intake import Field, Tablet
 from sync.durations import DAY
 
@@ -153,3 +155,34 @@ def test_a_tablet_that_claims_to_have_written_the_largest_number_costs_nothing(f
     assert watched(field, 1) == [f"seq.{stored + 1}-{2**53 - 1}"]
     assert time.process_time() - began < 2
     assert answer.seq == {tablet.chain: stored}
+
+
+def test_a_gap_that_shrinks_with_each_sync_stays_one_item(field: Field) -> None:
+    tablet = field.tablet()
+    field.push(tablet, field.envelope(tablet, at=(1, "")), field.envelope(tablet, at=(40, "0" * 64)))
+    for seq in range(39, 2, -1):
+        field.push(tablet, field.envelope(tablet, at=(seq, "0" * 64)))
+    assert field.rows("select kind, reason from work_items") == [("gap", "seq.2")]
+
+
+@pytest.mark.parametrize("claimed", [1, 5_000])
+def test_what_a_tablet_claims_to_be_receipted_costs_the_same_in_a_long_chain(field: Field, claimed: int) -> None:
+    def steps(stored: int) -> int:
+        tablet, db = field.tablet(), field.services.db
+        with db.write() as w:
+            put = (
+                "insert into envelopes (id, dev, jti, chain, seq, kseq, prev, kid, outcome, body, size, received)"
+                " with recursive n (i) as (select 1 union all select i + 1 from n where i < ?)"
+                " select ? || i, ?, i, ?, i, 1, '', '', 'stored', x'', 0, 0 from n"
+            )
+            w.execute(put, [stored, tablet.chain, tablet.key.kid, tablet.chain])
+            chains.recount_chain(w, tablet.key.kid, tablet.chain)
+        counted = [0]
+        with db.write() as w:
+            connection = cast("SqliteConnection", w).conn
+            connection.set_progress_handler(lambda: counted.append(0), 10)
+            gaps.list_lost(w, tablet.key.kid, {tablet.chain: stored + claimed}, now=field.now)
+            connection.set_progress_handler(None, 0)
+        return len(counted)
+
+    assert steps(20_000) < steps(2_000) + 20

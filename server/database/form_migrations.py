@@ -334,3 +334,11 @@ def keys_of_work_items(db: Database) -> None:
     update deferred_items set kid = coalesce((select e.kid from envelopes e where e.id = deferred_items.envelope), '');
     create index deferred_items_by_key on deferred_items (dev, kid, id);
     """)
+
+
+@migrations()
+def items_about_chains(db: Database) -> None:
+    """The items about a chain that a sync reads: not those that closed by themselves, whose number grows."""
+    db.executescript("""
+    create index work_items_about_chain on work_items (kind, dev, chain) where (closed is null or decision is not null);
+    """)

@@ -6,7 +6,7 @@ Gaps are rows, so that a sync costs the same however many numbers are stored or 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from server.database.connection import Connection
@@ -135,10 +135,27 @@ def list_overstated(c: Connection) -> list[tuple[str, str]]:
     return [(item["dev"], item["chain"]) for item in found]
 
 
-def is_overstated(c: Connection, dev: str, chain: str) -> bool:
-    """Return True if the chain claims more numbers than the stored envelopes show."""
-    sql = f"select 1 from chains c where dev = ? and chain = ? and {_CLAIMS_TOO_MUCH}"  # noqa: S608 (a constant)
-    return c.row(sql, [dev, chain]) is not None
+def reopen_gaps(w: Connection, dev: str, chain: str, missing: Sequence[Gap]) -> None:
+    """Let a tracked chain show as missing the numbers up to its highest one that `list_missing` found. What it showed
+    stays promised. The cost does not grow with the chain."""
+    known = w.row("select contiguous, highest from chains where dev = ? and chain = ?", [dev, chain])
+    shown = max(known["contiguous"], known["highest"]) if known else 0
+    lost = [Gap(gap.first, min(gap.last, shown)) for gap in missing if gap.first <= shown]
+    fresh = [gap for gap in lost if not _is_gap(w, dev, chain, gap)]
+    for gap in fresh:
+        _merge_gap(w, dev, chain, gap)
+    if fresh:
+        reached = _first_missing(w, dev, chain, shown) - 1
+        w.execute(
+            "update chains set promised = max(promised, ?), highest = ?, contiguous = ? where dev = ? and chain = ?",
+            [shown, shown, reached, dev, chain],
+        )
+
+
+def promise(w: Connection, dev: str, chain: str, last: int) -> None:
+    """Let a chain show its numbers up to `last` as missing until they arrive. A new chain is counted first."""
+    advance_chain(w, dev, chain)
+    w.execute("update chains set promised = max(promised, ?) where dev = ? and chain = ?", [last, dev, chain])
 
 
 def recompute_chain(w: Connection, dev: str, chain: str) -> None:
@@ -184,6 +201,22 @@ def _fill_gap(w: Connection, dev: str, chain: str, seq: int) -> None:
     for rest in (Gap(found["first"], seq - 1), Gap(seq + 1, found["last"])):
         if rest.first <= rest.last:
             _put_gap(w, dev, chain, rest)
+
+
+def _is_gap(c: Connection, dev: str, chain: str, gap: Gap) -> bool:
+    sql = "select last from chain_gaps where dev = ? and chain = ? and first <= ? order by first desc limit 1"
+    found = c.row(sql, [dev, chain, gap.first])
+    return found is not None and found["last"] >= gap.last
+
+
+def _merge_gap(w: Connection, dev: str, chain: str, gap: Gap) -> None:
+    """Store a gap together with those that it overlaps, as one."""
+    about = [dev, chain, gap.last, gap.first]
+    overlap = "from chain_gaps where dev = ? and chain = ? and first <= ? and last >= ?"
+    found = w.rows(f"select first, last {overlap}", about)
+    w.execute(f"delete {overlap}", about)
+    firsts, lasts = [each["first"] for each in found], [each["last"] for each in found]
+    _put_gap(w, dev, chain, Gap(min([gap.first, *firsts]), max([gap.last, *lasts])))
 
 
 def _put_gap(w: Connection, dev: str, chain: str, gap: Gap) -> None:

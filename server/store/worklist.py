@@ -153,8 +153,10 @@ def get_item(c: Connection, id_: int) -> WorkItem | None:
 
 
 def list_about_chain(c: Connection, *, kind: str, dev: str, chain: str) -> list[WorkItem]:
-    """Return all items of a kind about a chain, open and closed, oldest first."""
-    sql = f"select {_ITEM} from work_items where kind = ? and dev = ? and chain = ? order by id"  # noqa: S608
+    """Return the items of a kind about a chain that are open or that a person decided, oldest first. Those that closed
+    by themselves are not read: a tablet can make many."""
+    relevant = "(closed is null or decision is not null)"
+    sql = f"select {_ITEM} from work_items where kind = ? and dev = ? and chain = ? and {relevant} order by id"  # noqa: S608
     return [WorkItem(**item) for item in c.rows(sql, [kind, dev, chain])]
 
 

@@ -101,7 +101,7 @@ def listed_as_lost(given: dict[str, Any]) -> list[list[int]]:
     with _server((CARRIER.public, "certified")) as db, db.write() as w:
         for place, seq in enumerate(given["stored"]):
             w.execute(put, [str(place), dev, str(place), chain, seq])
-        found = gaps.list_lost(w, dev, {chain: given["receipted"]})
+        found = gaps.list_lost(w, dev, {chain: given["receipted"]}, now=NOW)
     return [[gap.first, gap.last] for gap in found.get(chain, [])]
 
 

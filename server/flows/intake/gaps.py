@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 
 from server.database.connection import Connection, Database
 from server.flows.desks import tablet_budget
-from server.store import chains, devices, worklist
+from server.store import chains, devices, meta, worklist
 from server.store.audit import SERVER
 from server.store.chains import Gap
 from server.store.worklist import WorkItem
@@ -52,18 +52,21 @@ def record_left_chains(w: Connection, dev: str, ended: Mapping[str, int], *, now
             worklist.add_item(w, kind="copied", dev=dev, chain=chain, at=now)
 
 
-def list_lost(w: Connection, dev: str, receipted: Mapping[str, int]) -> dict[str, list[Gap]]:
+def list_lost(w: Connection, dev: str, receipted: Mapping[str, int], *, now: int) -> dict[str, list[Gap]]:
     """Return, by chain, the numbers that the server lacks up to the highest one that the tablet holds a receipt for.
 
-    A chain that claims numbers without rows counts again; the caller then updates these chains. A number that the
-    server never had changes nothing: a tablet may lie. At most MAX_RANGES ranges; the next sync asks for the rest.
+    A chain that shows them shows gaps now; the caller then updates these chains. A number that the server never had
+    changes nothing, since a tablet may lie; but in a database that went back it is a gap too: nothing else is left of
+    a screening that its tablet has erased. At most MAX_RANGES ranges; the next sync asks for the rest.
     """
     lost: dict[str, list[Gap]] = {}
+    went_back = bool(meta.left_generations(w))
     for chain, last in receipted.items():
         room = MAX_RANGES - sum(map(len, lost.values()))
         if room and (missing := chains.list_missing(w, dev, chain, last)):
-            if chains.is_overstated(w, dev, chain):
-                chains.recompute_chain(w, dev, chain)
+            chains.reopen_gaps(w, dev, chain, missing)
+            if went_back and tablet_budget.may_track(w, dev, chain, now=now):
+                chains.promise(w, dev, chain, last)
             lost[chain] = missing[:room]
     return lost
 
@@ -83,12 +86,12 @@ def update_gap(w: Connection, dev: str, chain: str, arrived: Iterable[int] = (),
     # A decision covers one gap at most: one more gap than decisions is enough to find the lowest without one.
     gaps = chains.list_gaps(w, dev, chain, most=len(decided) + 1)
     gap = next((each for each in gaps if not any(_covers(reported, each) for reported in decided)), None)
-    if gap is None or any(item.closed is None and reported.last != gap.last for item, reported in items):
+    if gap is None or any(item.closed is None and not _overlap(reported, gap) for item, reported in items):
         worklist.close_resolved(w, kind="gap", dev=dev, chain=chain, by=SERVER, at=now)
     if gap is None:
         return reached, False
     since = min(
-        (item.opened for item, reported in items if reported.first <= gap.last and gap.first <= reported.last),
+        (item.opened for item, reported in items if _overlap(reported, gap)),
         default=now,
     )
     late = abs(now - since) >= LATE_AFTER  # A time far in the future also counts as old.
@@ -108,6 +111,10 @@ def _is_decision_valid(item: WorkItem, now: int) -> bool:
     if item.decision == FOUND:
         return item.closed is not None and abs(now - item.closed) < LATE_AFTER
     return item.decision == LOST
+
+
+def _overlap(one: Gap, other: Gap) -> bool:
+    return one.first <= other.last and other.first <= one.last
 
 
 def _covers(decided: Gap, gap: Gap) -> bool:

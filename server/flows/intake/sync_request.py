@@ -157,7 +157,7 @@ def _apply(w: Connection, call: _Call, keys: ServerKeys) -> _Applied:
         response = Response(dev=dev, n=request.n, at=now, generation=meta.get_generation(w))
         return _Applied(response, taken, known, *audit.get_head(w), refused)
     gaps.record_left_chains(w, dev, request.ended, now=now)
-    lost = gaps.list_lost(w, dev, request.receipted) if request.generation == meta.get_generation(w) else {}
+    lost = gaps.list_lost(w, dev, request.receipted, now=now) if request.generation == meta.get_generation(w) else {}
     for chain in (*request.ended, *lost):
         touched.setdefault((dev, chain), [])
     seq = envelope_intake.advance_chains(w, touched, now=now)
