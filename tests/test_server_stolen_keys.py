@@ -42,6 +42,7 @@ from sync.keys.key_files import load_secret
 from sync.keys.key_pairs import SealKey, SigningKey
 from sync.tablet.client import Tablet as TabletClient
 from test_server_staff_api import client
+from test_sync_device_orders import give
 
 ZEROS = "0" * 64
 TAKEN = date(2026, 11, 20)
@@ -427,8 +428,29 @@ def test_many_stolen_keys_together_leave_room_for_a_tablet_that_stored_little(
                 with server.services.db.write() as w:
                     devices.revoke(w, thief.key.kid, at=field.now)
             server.fill(thief)
-            assert server.push(thief, *(field.envelope(thief) for _ in range(20))) == (507, "storage.quota")
         assert server.push(honest, *(field.envelope(honest) for _ in range(20))) == (200, "")
+
+
+@pytest.mark.parametrize("revoked", [False, True])
+def test_a_tablet_beyond_its_bytes_still_gets_forms_and_orders(office: Office, revoked: bool) -> None:
+    with office.tablet() as tablet:
+        tablet.sync()
+        tablet.screen(FORM, answers(STORY[0]), TAKEN)
+        if revoked:
+            give(office, tablet, "revoke", 1)
+        with office.field.services.db.write() as w:
+            tablet_usage.add(w, tablet.status().dev, 2**31, quarantined=2**31)
+        sha = office.publish("7")
+        for _ in range(2):
+            with pytest.raises(RefusedError) as refused:
+                tablet.sync()
+            assert refused.value.code == "storage.quota"
+            status = tablet.status()
+            assert (status.revoked, status.waiting) == (revoked, 1)
+            assert sha in {form.sha for form in status.forms}
+        with office.field.services.db.write() as w:
+            w.execute("delete from tablet_usage")
+        assert tablet.sync().sent == 1
 
 
 # Request numbers

@@ -270,7 +270,7 @@ class Tablet:
         """Send waiting envelopes and fetch news in one request; repeat only while more remains.
 
         Envelopes and receipts come first. A document that fails to verify raises after them and changes nothing. A
-        refused form version affects only itself. Recordings come last.
+        refused form version affects only itself. Recordings come last. A refusal for lack of space is raised after all.
         """
         documents, before, jtis = (
             self._require_certified(),
@@ -286,6 +286,8 @@ class Tablet:
         received, trusted = delivered.response.orders, self._require_certified().trust
         orders.execute(received, trusted, self._key.kid, self.outbox, *self._wiped_folders)
         documents, missing = self._require_certified(), self._update_recordings()
+        if delivered.refused is not None:
+            raise delivered.refused
         traffic, state = self.transport.traffic - before, self.outbox.orders.tablet_state()
         return SyncReport(
             requests=traffic.requests,

@@ -41,16 +41,23 @@ from sync.wire.encoding import canonical
 
 MAX_ROUNDS = 200
 NUMBER_REFUSED = ("sync.number_used", "sync.number_skipped")
+NO_SPACE = ("storage.quota", "storage.full")
+"""The codes of a server without space for envelopes. A request without envelopes may still be answered."""
 
 
 @dataclass(frozen=True)
 class DeliveryResult:
-    """The number of envelopes sent, all receipts and events received, and the last response."""
+    """The number of envelopes sent, all receipts and events received, and the last response.
+
+    `refused`: the server has no space for the envelopes that wait. The caller raises it after the response's documents
+    and orders.
+    """
 
     sent: int
     receipts: tuple[ReceiptItem, ...]
     events: tuple[Event, ...]
     response: Response
+    refused: RefusedError | None = None
 
 
 @dataclass(frozen=True)
@@ -79,7 +86,10 @@ def deliver(context: SyncContext) -> DeliveryResult:
 
     A refusal of a request's number has receipts too: another tablet with this key cannot keep the screenings back. In
     one sync the tablet proves once what it was told, and offers once again what the server lost (SPEC 11.3 rule 10).
+    A server without space for the envelopes still has documents and orders for the tablet: the next request, which only
+    asks for receipts, fetches them.
     """
+    no_space: RefusedError | None = None
     sent, receipts, events, repaired = 0, list[ReceiptItem](), list[Event](), False
     proof, proved, offered = b"", False, False
     for left in reversed(range(MAX_ROUNDS)):
@@ -88,6 +98,9 @@ def deliver(context: SyncContext) -> DeliveryResult:
         try:
             answer = _send_batch(context, batch, proof)
         except RefusedError as refused:
+            if refused.code in NO_SPACE and batch.envelopes and left:
+                no_space = refused
+                continue
             items = _recover(context, batch, refused, again=repaired)
             if items is None or not left:
                 raise
@@ -107,9 +120,13 @@ def deliver(context: SyncContext) -> DeliveryResult:
         events += answer.response.events
         # If no sent envelope got a receipt, another request would only send the same ones again.
         stuck = bool(answer.batch.envelopes) and not answer.items
-        if stuck or not (proof or answer.response.more or context.outbox.sync_state.has_more(context.clock())):
+        if (
+            stuck
+            or no_space
+            or not (proof or answer.response.more or context.outbox.sync_state.has_more(context.clock()))
+        ):
             break
-    return DeliveryResult(sent, tuple(receipts), tuple(events), answer.response)
+    return DeliveryResult(sent, tuple(receipts), tuple(events), answer.response, no_space)
 
 
 def _recover(
