@@ -314,6 +314,7 @@ def test_no_word_of_an_error_begins_a_line_of_a_terminal(words: tuple[str, ...],
     commands = Commands()
     try:
         inspector = Inspector(commands, *words, "r-77 " * 40, columns=columns)
+        inspector.see_text("r-77")  # A window that no program has open forgets its size.
         assert inspector.leave() != 0
         shown = rows(inspector.written, columns)
         assert "".join(shown).count("r") >= 40
