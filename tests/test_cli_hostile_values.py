@@ -309,7 +309,7 @@ FORGED = "r-77 is accepted."
 
 
 @pytest.mark.parametrize("words", [("trust", "show", "--data"), ("forms", "check"), ("desk",)], ids=" ".join)
-@pytest.mark.parametrize("columns", [40, 80])
+@pytest.mark.parametrize("columns", [80])
 def test_no_word_of_an_error_begins_a_line_of_a_terminal(words: tuple[str, ...], columns: int) -> None:
     commands = Commands()
     try:
