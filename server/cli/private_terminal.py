@@ -217,6 +217,7 @@ class PrivateTerminal:
 
     def _let_output_go_on(self) -> None:
         with suppress(termios.error):  # The connection is cut; the next write notices it.
+            termios.tcflow(self._fd, termios.TCOOFF)  # Linux undoes with TCOON only what TCOOFF did, not a Ctrl-S.
             termios.tcflow(self._fd, termios.TCOON)
 
     def _write(self, text: str) -> None:

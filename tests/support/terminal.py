@@ -140,6 +140,13 @@ class Inspector:
         found = termios.tcgetattr(self._master)
         return found[0], found[1], found[2], found[3]
 
+    def see_text(self, text: str) -> None:
+        """Wait until a command without pages has written this text."""
+        until = time.monotonic() + PATIENCE
+        while text not in self.written:
+            assert time.monotonic() < until, f"{text} does not follow: {self.written}"
+            self._read()
+
     def stop_output(self) -> None:
         """Stop the terminal's output, as another program can."""
         termios.tcflow(self._slave, termios.TCOOFF)
