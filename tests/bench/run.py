@@ -19,7 +19,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from bench import agreement, chart, forms, ingest, server, storm
+from bench import agreement, chart, forms, ingest, server, storm, upkeep
 from bench.figure import Figure
 from support import node
 from support.engine_agreement import compile_java
@@ -44,6 +44,8 @@ def measure(quick: bool, say: Callable[[str], None]) -> Iterator[Figure]:
             say("sealing a load, and pushing it from another process")
             yield from ingest.ingest(site, samples, quick)
             yield server.resident(site, quick)
+            say("reading a long queue, checking the database")
+            yield from upkeep.upkeep(site, quick)
             say("letting every tablet speak at once")
             yield from storm.storm(site, samples, quick)
     say("sealing, verifying, opening")

@@ -111,7 +111,7 @@ def _passphrase(site: BenchSite, login: str) -> str:
     return (site.folder / "people" / login / "passphrase.txt").read_text(encoding="utf-8").strip()
 
 
-def _sign_in(site: BenchSite, login: str) -> StaffSession:
+def sign_in(site: BenchSite, login: str) -> StaffSession:
     return StaffSession.sign_in(site.server.people_url, login, _passphrase(site, login), pin=site.pin)
 
 
