@@ -300,7 +300,7 @@ def test_a_sealed_answer_forges_no_verdict_on_a_real_page(
         return changed.encode()
 
     monkeypatch.setattr(Engine, "write_instance", forge)
-    with desk.office.tablet() as tablet:
+    with desk.office.tablet(f"forging-{len(sign)}") as tablet:
         jti = tablet.screen(FORM, answers(STORY[0]), date(2026, 11, 20)).jti
         assert tablet.sync().waiting == 0
     with desk.office.desk("proteccion-17") as session:

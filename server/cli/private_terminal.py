@@ -236,5 +236,8 @@ def _wake_only(number: int, frame: FrameType | None) -> None:
 
 
 def _exit_on_signal(number: int, frame: FrameType | None) -> None:
-    """Raise SystemExit, so that `__exit__` clears the screen."""
+    """Raise SystemExit, so that `__exit__` clears the screen. A second signal must not come before it."""
+    for other in _ENDING_SIGNALS:
+        if signal.getsignal(other) is _exit_on_signal:
+            signal.signal(other, signal.SIG_IGN)
     raise SystemExit(128 + number)

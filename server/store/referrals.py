@@ -125,23 +125,23 @@ def list_ids_by_envelope(c: Connection, ids: Collection[str]) -> dict[str, list[
 
 
 @dataclass(frozen=True)
-class Place:
+class QueuePlace:
     """A place in the order of a queue."""
 
     due: int
     arrival: int
 
 
-START = Place(-1, -1)
+START = QueuePlace(-1, -1)
 
 
-def find_place(c: Connection, id_: str) -> Place | None:
+def find_place(c: Connection, id_: str) -> QueuePlace | None:
     """Return the place of a referral, open or closed, in its queue, or None if there is no such referral."""
     found = c.row(f"select {DUE} as due, arrival from referrals r where id = ?", [id_])  # noqa: S608 (a constant)
-    return Place(**found) if found else None
+    return QueuePlace(**found) if found else None
 
 
-def list_open(c: Connection, queue: str, mode: str, *, after: Place = START, most: int = 1000) -> list[Referral]:
+def list_open(c: Connection, queue: str, mode: str, *, after: QueuePlace = START, most: int = 1000) -> list[Referral]:
     """Return a page of the open referrals of a queue, most urgent first. `mode` separates training from field work."""
     # Two seeks in the index: one alone would walk over all referrals with the same deadline before the place.
     with_it = f"{DUE} = ? and r.arrival > ? order by r.arrival"

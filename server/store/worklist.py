@@ -16,6 +16,8 @@ KINDS = frozenset(
     {"quarantine", "conflict", "fork", "copied", "gap", "held", "route", "disagrees", "silent", "ahead", "backup"}
     | {"rollout", "crowded", "quota", "damage", "trust_expires", "went_back", "other_past"}
 )
+EVERY_TIME = 2**53
+"""A time after every decision: what is reported is a new event each time."""
 RELEASE, KEEP_APART = "release", "keep_apart"
 
 
@@ -52,12 +54,11 @@ def add_item(
     reason: str = "",
     at: int,
     since: int = 0,
-    again: bool = False,
 ) -> None:
     """Open an item, or update the reason of the same item if it is open already.
 
     An item that a person decided does not return, except with another reason, or if it became true again: `since` (ms)
-    is when it began, and with `again` it is a new event each time.
+    is when it began, or EVERY_TIME.
     """
     if kind not in KINDS:
         raise ValueError(f"{kind} is not a kind of work item")
@@ -67,7 +68,7 @@ def add_item(
     if open_one.rowcount:
         return
     decided = f"select 1 from work_items where {same} and reason = ? and decision is not null and closed >= ?"  # noqa: S608
-    if again or w.row(decided, [*about, reason, since]) is None:
+    if w.row(decided, [*about, reason, since]) is None:
         w.execute(
             "insert into work_items (kind, dev, chain, envelope, reason, opened, kid)"
             " values (?, ?, ?, ?, ?, ?, coalesce((select kid from envelopes where id = ?), ''))",

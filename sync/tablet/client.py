@@ -4,7 +4,7 @@
 """
 
 import time
-from collections.abc import Callable, Mapping, Set
+from collections.abc import Callable, Mapping, Sequence, Set
 from contextlib import closing
 from dataclasses import replace
 from datetime import date
@@ -18,6 +18,7 @@ from screening_forms.engine.evaluator import Answer, Engine, FilledForm
 from screening_forms.errors import AnswerError
 from sync.documents import enrolment, registry
 from sync.documents.enrolment import Invitation
+from sync.documents.signed import Document
 from sync.envelope import seal
 from sync.envelope.content import Content, Context
 from sync.envelope.dropped_answers import drop_answers
@@ -282,9 +283,7 @@ class Tablet:
         finally:  # This runs however far the delivery came. Envelopes without a receipt stay.
             orders.finish_wipe(self.outbox, *self._wiped_folders)
         updated = self._accept_documents(self._require_certified(), delivered.response)
-        # Again, with the newest trust: an order may come from a registrar who was not known before.
-        received, trusted = delivered.response.orders, self._require_certified().trust
-        orders.execute(received, trusted, self._key.kid, self.outbox, *self._wiped_folders)
+        self._execute_orders(delivered.response.orders)
         documents, missing = self._require_certified(), self._update_recordings()
         if delivered.refused is not None:
             raise delivered.refused
@@ -300,7 +299,7 @@ class Tablet:
             waiting=self.outbox.envelopes.count_by_state()["waiting"],
             purged=self.outbox.envelopes.purge(delivered.response.at, self._clock()),
             traffic=traffic,
-            old=trusted.is_expired(self._clock()),
+            old=documents.trust.is_expired(self._clock()),
             revoked=state.revoked,
             wiping=bool(state.wiping),
             wiped=state.wiped,
@@ -308,6 +307,11 @@ class Tablet:
             refused=self._forms.list_refused(documents.named, documents.versions),
             recordings_missing=missing,
         )
+
+    def _execute_orders(self, received: Sequence[Document]) -> None:
+        # Again, with the newest trust: an order may come from a registrar who was not known before.
+        trusted = self._require_certified().trust
+        orders.execute(received, trusted, self._key.kid, self.outbox, *self._wiped_folders)
 
     def _accept_documents(self, documents: TrustedDocuments, response: Response) -> tuple[str, ...]:
         """Store a response's documents. If they contradict those held, fetch all of them again.

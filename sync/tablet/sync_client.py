@@ -84,14 +84,11 @@ class _VerifiedAnswer:
 def deliver(context: SyncContext) -> DeliveryResult:
     """Repeat requests until nothing is left to send or fetch. Each response is stored before the next request.
 
-    A refusal of a request's number has receipts too: another tablet with this key cannot keep the screenings back. In
-    one sync the tablet proves once what it was told, and offers once again what the server lost (SPEC 11.3 rule 10).
-    A server without space for the envelopes still has documents and orders for the tablet: the next request, which only
-    asks for receipts, fetches them.
+    A refusal has receipts too: no copied key can keep screenings back. In one sync the tablet proves once what it was
+    told, and offers once what the server lost (SPEC 11.3 rule 10). Without space there the next request has none.
     """
-    no_space: RefusedError | None = None
-    sent, receipts, events, repaired = 0, list[ReceiptItem](), list[Event](), False
-    proof, proved, offered = b"", False, False
+    sent, receipts, events, no_space = 0, list[ReceiptItem](), list[Event](), None
+    proof, repaired, proved, offered = b"", False, False, False
     for left in reversed(range(MAX_ROUNDS)):
         held = context.outbox.sync_state.load().proof  # The response may begin another generation, with other receipts.
         batch = context.outbox.sync_state.next_batch(context.clock())
@@ -120,11 +117,8 @@ def deliver(context: SyncContext) -> DeliveryResult:
         events += answer.response.events
         # If no sent envelope got a receipt, another request would only send the same ones again.
         stuck = bool(answer.batch.envelopes) and not answer.items
-        if (
-            stuck
-            or no_space
-            or not (proof or answer.response.more or context.outbox.sync_state.has_more(context.clock()))
-        ):
+        more = proof or answer.response.more or context.outbox.sync_state.has_more(context.clock())
+        if stuck or no_space or not more:
             break
     return DeliveryResult(sent, tuple(receipts), tuple(events), answer.response, no_space)
 

@@ -30,7 +30,7 @@ def add_item(w: Connection, *, kind: str, dev: str, chain: str, envelope: str, k
         worklist.add_item(w, kind=kind, dev=dev, chain=chain, envelope=envelope, at=now)
         return
     worklist.defer_item(w, kind=kind, dev=dev, chain=chain, envelope=envelope, at=now)
-    worklist.add_item(w, kind=CROWDED, dev=dev, reason="items", at=now, again=True)
+    worklist.add_item(w, kind=CROWDED, dev=dev, reason="items", at=now, since=worklist.EVERY_TIME)
 
 
 def _room(w: Connection, dev: str) -> int:
@@ -46,7 +46,7 @@ def may_track(w: Connection, dev: str, chain: str, *, now: int) -> bool:
     """Return whether the server watches the numbers of this chain. The first chains of a tablet stay watched."""
     if chains.is_known(w, dev, chain) or chains.count_chains(w, dev) < CHAINS:
         return True
-    worklist.add_item(w, kind=CROWDED, dev=dev, reason="chains", at=now, again=True)
+    worklist.add_item(w, kind=CROWDED, dev=dev, reason="chains", at=now, since=worklist.EVERY_TIME)
     return False
 
 

@@ -195,12 +195,12 @@ def _stop_rollout(w: Connection, rollout: Rollout, reason: str, now: int) -> Non
     _report_to_people(w, rollout, reason, now)
 
 
-def _report_to_people(w: Connection, rollout: Rollout, codes: str, now: int, *, since: int | None = None) -> None:
-    """Add an item. `since`: when the rollout last began, for a report that a job repeats; None = it is made once."""
+def _report_to_people(
+    w: Connection, rollout: Rollout, codes: str, now: int, *, since: int = worklist.EVERY_TIME
+) -> None:
+    """Add an item. `since`: when the rollout last began, for a report that a job repeats."""
     chain, reason = str(rollout.id), f"{rollout.form} {codes}"
-    worklist.add_item(
-        w, kind="rollout", dev="", chain=chain, reason=reason, at=now, since=since or 0, again=since is None
-    )
+    worklist.add_item(w, kind="rollout", dev="", chain=chain, reason=reason, at=now, since=since)
 
 
 def _have_fallback(c: Connection, rollout: Rollout) -> bool:

@@ -18,7 +18,7 @@ from server.flows.desks import referrals, routing, tablet_budget
 from server.flows.desks.routing import RoutingDecision, Rulebook
 from server.flows.forms import halts
 from server.flows.intake import gaps, storage_budget
-from server.flows.intake.storage_budget import Account, StorageBudget
+from server.flows.intake.storage_budget import StorageAccount, StorageBudget
 from server.problems import Problem
 from server.store import audit, devices, envelopes, keyrings, statistics, versions
 from server.store.audit import AuditEvent
@@ -49,7 +49,7 @@ class _Batch:
 
     def __init__(self) -> None:
         self._answers: dict[tuple[Any, str], Any] = {}
-        self.accounts: dict[str, Account] = {}
+        self.accounts: dict[str, StorageAccount] = {}
         self.events: list[AuditEvent] = []
         self.facts: list[ScreeningFacts] = []
 
@@ -58,7 +58,7 @@ class _Batch:
         if dev not in self.accounts:
             device = self.cached(w, devices.get_device, dev)
             self.accounts[dev] = storage_budget.open_account(w, dev, device, budget)
-        self.accounts[dev].take(size)
+        self.accounts[dev].charge(size)
 
     def cached(self, w: Connection, ask: Callable[[Connection, str], T], about: str) -> T:
         """Run a store query about something that no envelope changes, and cache its result for the batch."""

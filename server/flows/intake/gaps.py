@@ -96,7 +96,7 @@ def update_gap(w: Connection, dev: str, chain: str, arrived: Iterable[int] = (),
     )
     late = abs(now - since) >= LATE_AFTER  # A time far in the future also counts as old.
     reason = f"{LATE}.seq.{gap}" if late else f"seq.{gap}"
-    worklist.add_item(w, kind="gap", dev=dev, chain=chain, reason=reason, at=now, again=True)
+    worklist.add_item(w, kind="gap", dev=dev, chain=chain, reason=reason, at=now, since=worklist.EVERY_TIME)
     return reached, late
 
 

@@ -34,7 +34,7 @@ DEFAULT = StorageBudget()
 
 
 @dataclass
-class Account:
+class StorageAccount:
     """What one tablet may still store, and what a batch has taken of it. `revoked`: what it takes waits for people.
 
     `spare`: what is left for the batch of any tablet, however little it has stored.
@@ -46,7 +46,7 @@ class Account:
     revoked: bool
     taken: int = 0
 
-    def take(self, size: int) -> None:
+    def charge(self, size: int) -> None:
         """Count bytes that are stored. Raises Problem `storage.quota`, with the tablet, if it has no room for them, and
         `storage.full` if no tablet would have."""
         self.taken += size
@@ -54,18 +54,18 @@ class Account:
             raise Problem("storage.full") if self.taken > self.spare else Problem("storage.quota", dev=self.dev)
 
 
-def open_account(w: Connection, dev: str, device: Device | None, budget: StorageBudget) -> Account:
+def open_account(w: Connection, dev: str, device: Device | None, budget: StorageBudget) -> StorageAccount:
     """Return how many more bytes of screenings a tablet may store now; a room of 0 or less: none."""
     used, space = tablet_usage.get(w, dev), w.space()
     spare = space.left // HEAVY_SHARE
     if device is None or device.state != "certified":
         most = min(budget.tablet, space.left) // REVOKED_SHARE
-        return Account(dev, most - used.quarantined, spare, revoked=True)
+        return StorageAccount(dev, most - used.quarantined, spare, revoked=True)
     in_reserve = space.left < space.whole // RESERVE_SHARE
     most = min(budget.tablet, spare) if in_reserve else budget.tablet
-    return Account(dev, most - used.bytes, spare, revoked=False)
+    return StorageAccount(dev, most - used.bytes, spare, revoked=False)
 
 
-def close_account(w: Connection, account: Account) -> None:
+def close_account(w: Connection, account: StorageAccount) -> None:
     """Count what a batch took for its tablet."""
     tablet_usage.add(w, account.dev, account.taken, quarantined=account.taken if account.revoked else 0)

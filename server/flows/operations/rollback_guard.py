@@ -122,7 +122,7 @@ def _start_after_rollback(w: Connection, keys: ServerKeys, why: str, lost: Commi
     known = lost.number if lost else 0
     detail: dict[str, str | int] = {"why": why, "number": number, "known": known, "manifest": manifest}
     audit.append(w, at=now, action="database.went_back", actor=SERVER, subject=former, detail=detail)
-    worklist.add_item(w, kind="went_back", dev="", reason=f"{why} {number}.{known}", at=now, again=True)
+    worklist.add_item(w, kind="went_back", dev="", reason=f"{why} {number}.{known}", at=now, since=worklist.EVERY_TIME)
     _log.warning("database went back", extra={"fields": {"why": why, "number": number, "known": known}})
 
 

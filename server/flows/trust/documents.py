@@ -143,7 +143,7 @@ def report_ahead(w: Connection, dev: str, numbers: Mapping[str, int], *, now: in
     change once.
     """
     if forgotten := _list_forgotten(w, dev, numbers):
-        worklist.add_item(w, kind="ahead", dev=dev, reason=forgotten, at=now, again=True)
+        worklist.add_item(w, kind="ahead", dev=dev, reason=forgotten, at=now, since=worklist.EVERY_TIME)
 
 
 def resolve_ahead(w: Connection, dev: str, *, now: int) -> None:

@@ -9,7 +9,10 @@ from sync.documents.registry import MAX_FORGOTTEN_NUMBERS
 
 
 def refuse_far_number(name: str, number: int, held: int) -> None:
-    """Raise Problem `document.far_number` above what a restored server can have forgotten, and one more."""
+    """Raise Problem `document.far_number` above what a restored server can have forgotten, and one more.
+
+    `name` is what kind of document it is, `number` its number, `held` the highest number that is stored of this kind.
+    """
     most = held + MAX_FORGOTTEN_NUMBERS + 1
     if number > most:
         raise Problem("document.far_number", f"{name} {number} is above {most}", most=most)

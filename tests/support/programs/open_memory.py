@@ -31,4 +31,5 @@ with suppress(ValueError):  # The process that starts this may have given up the
     resource.setrlimit(resource.RLIMIT_CORE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
 libc.prctl(_PR_SET_DUMPABLE, 1, 0, 0, 0)
 signal.signal(signal.SIGUSR1, tell)
+signal.signal(signal.SIGQUIT, signal.SIG_DFL)  # A shell lets programs in the background ignore it.
 main(sys.argv[2:])
