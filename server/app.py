@@ -8,7 +8,6 @@ from __future__ import annotations
 import fcntl
 import logging
 import signal
-import sqlite3
 import sys
 import threading
 import time
@@ -89,7 +88,7 @@ def open_services(config: Config, now: Callable[[], int] = clock) -> Services:
             max_mib=config.database_max_mb,
             on_commit=rollback_guard.keep_mark(config.database, own, now),
         )
-    except (sqlite3.Error, *snapshot.DAMAGE) as error:
+    except snapshot.DAMAGE as error:
         raise ConfigError("CHASKI_DATA", f"the database {config.database} cannot be opened: {error}") from error
     try:
         refuse_insecure(config, demo=_is_demo(db), own=own.kids, key_files=key_files)

@@ -5,6 +5,7 @@ SQLite file, POSIX drops SQLite's locks on that file (fcntl(2)).
 """
 
 import os
+import stat
 from pathlib import Path
 
 FileIdentity = tuple[int, ...]
@@ -28,7 +29,8 @@ class SqliteFiles:
 def _identify(name: str) -> FileIdentity | None:
     """Of the name as well as of the file: SQLite looks for the log of a file behind a symbolic link elsewhere."""
     try:
-        found, named = os.stat(name), os.lstat(name)
+        named = os.lstat(name)
+        found = os.stat(name) if stat.S_ISLNK(named.st_mode) else named
     except OSError:
         return None
-    return found.st_dev, found.st_ino, named.st_dev, named.st_ino
+    return named.st_dev, named.st_ino, found.st_dev, found.st_ino

@@ -18,7 +18,7 @@ from server.database.sqlite import SqliteConnection
 
 # What a query of a damaged file raises: a changed bit of the schema renames a column, or makes a message of SQLite that
 # Python cannot decode.
-DAMAGE = (sqlite3.DatabaseError, UnicodeDecodeError, KeyError)
+DAMAGE = (sqlite3.Error, UnicodeDecodeError, KeyError)
 # The number of SQLite's virtual machine steps between two calls of `progress`.
 _STEPS = 20_000
 

@@ -6,12 +6,14 @@ Flows open transactions here and pass the connection to stores. This module must
 
 from __future__ import annotations
 
+import os
 import shutil
 import sqlite3
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager
+from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -35,6 +37,8 @@ T = TypeVar("T")
 
 # How long a statement waits for a lock, and the merge of the log for readers (ms). Writers wait for the merge.
 _PATIENCE_MS, _MERGE_PATIENCE_MS = 10_000, 500
+# So many bytes can a request store that asked for the space before: its body of 8 MiB, and indexes.
+_MOST_AT_ONCE = 32 * 2**20
 # synchronous=FULL: a receipt is a promise that outlives a power cut. temp_store=MEMORY: no temporary file anywhere.
 _PRAGMAS = (
     f"busy_timeout={_PATIENCE_MS}",  # While it opens; afterwards each write says how long it waits.
@@ -56,9 +60,15 @@ class SqliteConnection:
     """
 
     most_bytes = 0
+    _patience = _PATIENCE_MS
+    _space, _answers_left = Space(0, 0), 0
 
     def __init__(self, conn: sqlite3.Connection, path: Path) -> None:
-        self.conn, self._path = conn, path
+        self.conn, self._path, self._log, self._folder = conn, path, log_of(path), path.parent
+
+    @cached_property
+    def _page_bytes(self) -> int:
+        return int(self.conn.execute("PRAGMA page_size").fetchone()[0])
 
     @property
     def in_transaction(self) -> bool:
@@ -92,20 +102,35 @@ class SqliteConnection:
         self.conn.rollback()
 
     def space(self) -> Space:
-        """Return the space that the database may use, its log included. Only the writing connection knows its limit."""
-        used = _size_of(self._path) + _size_of(log_of(self._path))
-        whole = used + shutil.disk_usage(self._path.parent).free
+        """Return the space that the database may use, its log included. Only the writing connection knows its limit.
+
+        It is measured anew before the callers since can have stored a hundredth of what was left.
+        """
+        self._answers_left -= 1
+        if self._answers_left < 0:
+            self._space = self._measure_space()
+            self._answers_left = self._space.left // (100 * _MOST_AT_ONCE)
+        return self._space
+
+    def _measure_space(self) -> Space:
+        used = _size_of(self._path) + _size_of(self._log)
+        whole = used + shutil.disk_usage(self._folder).free
         if self.most_bytes:
             whole = min(whole, self.most_bytes)
-        unused = "select freelist_count * page_size from pragma_freelist_count, pragma_page_size"
-        return Space(whole, whole - used + int(self.execute(unused).fetchone()[0]))
+        (unused,) = self.execute("PRAGMA freelist_count").fetchone()
+        return Space(whole, whole - used + unused * self._page_bytes)
 
     def limit(self, most_bytes: int) -> None:
         """Let the file and its log not grow above a limit; 0 = the disk alone limits them."""
-        self.most_bytes = most_bytes
+        self.most_bytes, self._answers_left = most_bytes, 0
         if most_bytes:
-            (page,) = self.execute("PRAGMA page_size").fetchone()
-            self.execute(f"PRAGMA max_page_count={most_bytes // page}")
+            self.execute(f"PRAGMA max_page_count={most_bytes // self._page_bytes}")
+
+    def wait_for_locks(self, milliseconds: int) -> None:
+        """Let each statement wait so long for a lock."""
+        if milliseconds != self._patience:
+            self.execute(f"PRAGMA busy_timeout={milliseconds}")
+            self._patience = milliseconds
 
 
 class SqliteDatabase:
@@ -174,7 +199,7 @@ class SqliteDatabase:
             self._lock.release()
 
     def _begin(self, wait: float) -> None:
-        self._writer.execute(f"PRAGMA busy_timeout={int(wait * 1000)}")
+        self._writer.wait_for_locks(int(wait * 1000))
         try:
             self._writer.execute("BEGIN IMMEDIATE")
         except sqlite3.OperationalError as error:
@@ -190,11 +215,8 @@ class SqliteDatabase:
         Waits half a second at most. Returns False if a reader still needs the log.
         """
         with self._lock:
-            self._writer.execute(f"PRAGMA busy_timeout={_MERGE_PATIENCE_MS}")
-            try:
-                return not self._writer.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
-            finally:
-                self._writer.execute(f"PRAGMA busy_timeout={_PATIENCE_MS}")
+            self._writer.wait_for_locks(_MERGE_PATIENCE_MS)
+            return not self._writer.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
 
     def _refuse_full_log(self) -> None:
         """Raise SQLite's error for a full disk if file and log are above the limit. A reader that never ends keeps the
@@ -285,7 +307,10 @@ def log_of(database: Path) -> Path:
 
 
 def _size_of(file: Path) -> int:
-    return file.stat().st_size if file.exists() else 0
+    try:
+        return os.stat(file).st_size
+    except FileNotFoundError:
+        return 0
 
 
 def _refuse_newer(connection: SqliteConnection) -> None:

@@ -63,28 +63,34 @@ def count_chains(c: Connection, dev: str) -> int:
     return int(c.execute("select count(*) from chains where dev = ?", [dev]).fetchone()[0])
 
 
-def advance_chain(w: Connection, dev: str, chain: str, arrived: Iterable[int] = ()) -> int:
-    """Record the numbers of stored envelopes. Returns the number up to which none is missing.
+def advance_chain(w: Connection, dev: str, chain: str, arrived: Iterable[int] = ()) -> tuple[int, bool]:
+    """Record the numbers of stored envelopes. Returns the number up to which none is missing, and True if none is
+    missing above it either.
 
     A chain that is not tracked yet is counted from the stored envelopes.
     """
-    known = w.row("select contiguous, highest from chains where dev = ? and chain = ?", [dev, chain])
+    known = w.row(
+        "select contiguous, highest, max(ended, promised) as written from chains where dev = ? and chain = ?",
+        [dev, chain],
+    )
     if known is None:
-        return recount_chain(w, dev, chain)
-    highest = known["highest"]
+        reached = recount_chain(w, dev, chain)
+        return reached, not list_gaps(w, dev, chain, most=1)
+    highest, has_gaps = known["highest"], known["contiguous"] < known["highest"]
     for seq in sorted(set(arrived)):
         if seq <= highest:
             _fill_gap(w, dev, chain, seq)
             continue
         if seq > highest + 1:
+            has_gaps = True
             _put_gap(w, dev, chain, Gap(highest + 1, seq - 1))
         highest = seq
-    reached = _first_missing(w, dev, chain, highest) - 1
+    reached = _first_missing(w, dev, chain, highest) - 1 if has_gaps else highest
     if (reached, highest) != (known["contiguous"], known["highest"]):
         w.execute(
             "update chains set contiguous = ?, highest = ? where dev = ? and chain = ?", [reached, highest, dev, chain]
         )
-    return reached
+    return reached, reached >= max(highest, known["written"])
 
 
 def recount_chain(w: Connection, dev: str, chain: str) -> int:

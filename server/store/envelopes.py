@@ -110,9 +110,9 @@ def mark_damaged(w: Connection, id_: str, *, at: int) -> None:
     w.execute("insert into damaged_envelopes (envelope, found) values (?, ?) on conflict do nothing", [id_, at])
 
 
-def clear_damaged(w: Connection, id_: str) -> bool:
-    """Forget that an envelope was damaged. Returns True if it was marked."""
-    return w.execute("delete from damaged_envelopes where envelope = ?", [id_]).rowcount > 0
+def clear_damaged(w: Connection, id_: str) -> None:
+    """Forget that an envelope was damaged."""
+    w.execute("delete from damaged_envelopes where envelope = ?", [id_])
 
 
 def has_damaged(c: Connection) -> bool:
@@ -128,32 +128,28 @@ def list_damaged(c: Connection) -> list[str]:
 @dataclass(frozen=True)
 class KnownParts:
     """Which parts of an arriving envelope are stored already: its id, its bytes and columns as they arrive (`intact`),
-    its jti, its place in the tablet's chain."""
+    its jti, its place in the tablet's chain. `damaged`: it is marked as damaged or gone."""
 
     id: bool
     intact: bool
     jti: bool
     seq: bool
+    damaged: bool
 
 
 def known_parts(c: Connection, envelope: Envelope) -> KnownParts:
     """Compare an arriving envelope with the stored ones."""
     header = envelope.header
-    # Three look-ups, because a thief may have stored thousands of envelopes with one name or number.
-    found = c.execute(
-        "select exists (select 1 from envelopes where dev = ? and jti = ?),"
-        " exists (select 1 from envelopes where dev = ? and chain = ? and seq = ?)",
-        [header.dev, header.jti, header.dev, header.chain, header.seq],
+    # Each look-up ends at the first row, because a thief may have stored thousands with one name or number.
+    intact, *found = c.execute(
+        "select (select coalesce(dev = :dev and jti = :jti and chain = :chain and seq = :seq and kseq = :kseq"
+        "   and prev = :prev and kid = :kid and body = :raw, 0) from envelopes where id = :id),"
+        " exists (select 1 from envelopes where dev = :dev and jti = :jti),"
+        " exists (select 1 from envelopes where dev = :dev and chain = :chain and seq = :seq),"
+        " exists (select 1 from damaged_envelopes where envelope = :id)",
+        {**vars(header), "raw": envelope.raw, "id": envelope.id},
     ).fetchone()
-    same = c.execute(
-        "select dev = ? and jti = ? and chain = ? and seq = ? and kseq = ? and prev = ? and kid = ? and body = ?"
-        " from envelopes where id = ?",
-        [
-            *(header.dev, header.jti, header.chain, header.seq, header.kseq, header.prev, header.kid, envelope.raw),
-            envelope.id,
-        ],
-    ).fetchone()
-    return KnownParts(same is not None, same == (1,), *(bool(each) for each in found))
+    return KnownParts(intact is not None, intact == 1, *(bool(each) for each in found))
 
 
 def put_route(w: Connection, id_: str, route: Route) -> bool:

@@ -135,7 +135,7 @@ class QueuePlace:
 START = QueuePlace(-1, -1)
 
 
-def find_place(c: Connection, id_: str) -> QueuePlace | None:
+def find_queue_place(c: Connection, id_: str) -> QueuePlace | None:
     """Return the place of a referral, open or closed, in its queue, or None if there is no such referral."""
     found = c.row(f"select {DUE} as due, arrival from referrals r where id = ?", [id_])  # noqa: S608 (a constant)
     return QueuePlace(**found) if found else None

@@ -76,8 +76,10 @@ def batch(data: bytes) -> None:
     ]
     try:
         with db.write() as w:
-            first = envelope_intake.store_all(w, arrivals, sender=DEVICE.kid, rulebook=rulebook(), now=NOW)
-            again = envelope_intake.store_all(w, arrivals, sender=DEVICE.kid, rulebook=rulebook(), now=NOW)
+            sender = devices.get_device(w, DEVICE.kid)
+            assert sender is not None
+            first = envelope_intake.store_all(w, arrivals, sender=sender, rulebook=rulebook(), now=NOW)
+            again = envelope_intake.store_all(w, arrivals, sender=sender, rulebook=rulebook(), now=NOW)
             assert len(first) == len(again) == len(sent)
             for once, twice in zip(first, again, strict=True):
                 assert once.id == twice.id

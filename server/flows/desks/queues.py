@@ -45,7 +45,7 @@ def list_referrals(
     connection = db.read()
     if queue not in people.list_visible_queues(connection, person.id):
         raise Problem("queue.other_desk", queue)
-    place = referrals.find_place(connection, after) if after else referrals.START
+    place = referrals.find_queue_place(connection, after) if after else referrals.START
     if place is None:
         raise Problem("list.bad_cursor", after)
     found = referrals.list_open(connection, queue, mode, after=place, most=most)

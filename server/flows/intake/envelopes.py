@@ -47,8 +47,8 @@ class ParsedEnvelope:
 class _Batch:
     """The envelopes of one request: cached store queries, and the audit events and counts to write once at the end."""
 
-    def __init__(self) -> None:
-        self._answers: dict[tuple[Any, str], Any] = {}
+    def __init__(self, sender: Device) -> None:
+        self._answers: dict[tuple[Any, str], Any] = {(devices.get_device, sender.dev): sender}
         self.accounts: dict[str, StorageAccount] = {}
         self.events: list[AuditEvent] = []
         self.facts: list[ScreeningFacts] = []
@@ -95,7 +95,7 @@ def store_all(
     w: Connection,
     arrivals: Sequence[ParsedEnvelope],
     *,
-    sender: str,
+    sender: Device,
     rulebook: Rulebook,
     now: int,
     budget: StorageBudget = storage_budget.DEFAULT,
@@ -111,7 +111,7 @@ def store_all(
     items = _store_batch(w, arrivals, _Sender(sender, rulebook, budget, now, counted))
     codes = [item.code for item in items if item.outcome == "rejected"]
     if codes and counted:
-        halts.record_rejection(w, sender, codes[-1], now=now)
+        halts.record_rejection(w, sender.dev, codes[-1], now=now)
     return items
 
 
@@ -119,7 +119,7 @@ def store_all(
 class _Sender:
     """The tablet that sends a batch, and what applies to all of its envelopes."""
 
-    dev: str
+    device: Device
     rulebook: Rulebook
     budget: StorageBudget
     now: int
@@ -149,7 +149,7 @@ def _store_alone(w: Connection, arrival: ParsedEnvelope, sender: _Sender) -> Rec
 
 
 def _store_together(w: Connection, arrivals: Sequence[ParsedEnvelope], sender: _Sender) -> list[ReceiptItem]:
-    batch = _Batch()
+    batch = _Batch(sender.device)
     items = [_store_one(w, arrival, batch, sender) for arrival in arrivals]
     audit.append_all(w, batch.events, at=sender.now)
     statistics.count_screenings(w, batch.facts, at=sender.now)
@@ -168,7 +168,7 @@ def _store_one(w: Connection, arrival: ParsedEnvelope, batch: _Batch, sender: _S
             batch.events.append(_repair(w, envelope, now))
         return ReceiptItem(envelope.id, "duplicate", envelope.header.seq)
     outcome = _choose_outcome(batch.cached(w, devices.get_device, envelope.header.dev), known)
-    for dev in sorted({sender.dev, envelope.header.dev}):
+    for dev in sorted({sender.device.dev, envelope.header.dev}):
         batch.charge(w, dev, len(envelope.raw), sender.budget)
     decisions: tuple[RoutingDecision, ...] = ()
     if outcome != "quarantined":
@@ -179,7 +179,8 @@ def _store_one(w: Connection, arrival: ParsedEnvelope, batch: _Batch, sender: _S
         if outcome == "stored" and _is_held(w, batch, arrival.route, decisions):
             outcome = "held"
     envelopes.put_envelope(w, envelope, outcome=outcome, at=now)
-    if envelopes.clear_damaged(w, envelope.id):  # The server had lost it, and asked for it.
+    if known.damaged:  # The server had lost it, and asked for it.
+        envelopes.clear_damaged(w, envelope.id)
         damage.close_repaired(w, now=now)
     batch.events.append(AuditEvent(f"envelope.{outcome}", envelope.header.dev, envelope.id))
     is_new = _store_route_and_work(w, envelope, arrival.route, outcome, now)
@@ -228,7 +229,7 @@ def _concerns_one_row(error: sqlite3.DatabaseError) -> bool:
 
 def _count_rejection(w: Connection, id_: str, code: str, sender: _Sender) -> ReceiptItem:
     if sender.counted:
-        statistics.count_rejection(w, dev=sender.dev, code=code, at=sender.now)
+        statistics.count_rejection(w, dev=sender.device.dev, code=code, at=sender.now)
     return ReceiptItem(id_, "rejected", code=code)
 
 

@@ -60,12 +60,11 @@ def list_lost(w: Connection, dev: str, receipted: Mapping[str, int], *, now: int
     a screening that its tablet has erased. At most MAX_RANGES ranges; the next sync asks for the rest.
     """
     lost: dict[str, list[Gap]] = {}
-    went_back = bool(meta.left_generations(w))
     for chain, last in receipted.items():
         room = MAX_RANGES - sum(map(len, lost.values()))
         if room and (missing := chains.list_missing(w, dev, chain, last)):
             chains.reopen_gaps(w, dev, chain, missing)
-            if went_back and tablet_budget.may_track(w, dev, chain, now=now):
+            if meta.left_generations(w) and tablet_budget.may_track(w, dev, chain, now=now):
                 chains.promise(w, dev, chain, last)
             lost[chain] = missing[:room]
     return lost
@@ -77,8 +76,8 @@ def update_gap(w: Connection, dev: str, chain: str, arrived: Iterable[int] = (),
 
     The age of a gap counts from the first item about it, whatever the decision on that item was.
     """
-    reached = chains.advance_chain(w, dev, chain, arrived)
-    if not chains.list_gaps(w, dev, chain, most=1):
+    reached, is_whole = chains.advance_chain(w, dev, chain, arrived)
+    if is_whole:
         worklist.close_resolved(w, kind="gap", dev=dev, chain=chain, by=SERVER, at=now)
         return reached, False
     items = [(item, _read_gap(item)) for item in worklist.list_about_chain(w, kind="gap", dev=dev, chain=chain)]

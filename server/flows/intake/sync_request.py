@@ -137,16 +137,17 @@ class _Applied:
 def _apply(w: Connection, call: _Call, keys: ServerKeys) -> _Applied:
     """Apply all changes of a request, in one transaction or in a savepoint of a shared one."""
     dev, request, now = call.dev, call.request, call.now
-    device = _authenticate(w, dev)
+    device, generation = _authenticate(w, dev), meta.get_generation(w)
     refused, is_new = _judge_number(device, request, call.digest), request.n > device.last_n
     if is_new and refused is None:
-        _record_request(w, device, request, call.digest, now)
+        _record_request(w, device, request, call.digest, generation, now)
     if refused is None and call.proof is not None:
         rollback_guard.renew_if_proved(w, keys, call.proof, now=now)
+        generation = meta.get_generation(w)
     taken = envelope_intake.store_all(
         w,
         call.arrivals,
-        sender=dev,
+        sender=device,
         rulebook=call.rulebook,
         now=now,
         budget=call.budget,
@@ -156,14 +157,14 @@ def _apply(w: Connection, call: _Call, keys: ServerKeys) -> _Applied:
     touched = _list_arrived(call.arrivals, taken)
     if refused is not None:
         envelope_intake.advance_chains(w, touched, now=now)
-        response = Response(dev=dev, n=request.n, at=now, generation=meta.get_generation(w))
+        response = Response(dev=dev, n=request.n, at=now, generation=generation)
         return _Applied(response, taken, known, *audit.get_head(w), refused)
     gaps.record_left_chains(w, dev, request.ended, now=now)
-    lost = gaps.list_lost(w, dev, request.receipted, now=now) if request.generation == meta.get_generation(w) else {}
+    lost = gaps.list_lost(w, dev, request.receipted, now=now) if request.generation == generation else {}
     for chain in (*request.ended, *lost):
         touched.setdefault((dev, chain), [])
     seq = envelope_intake.advance_chains(w, touched, now=now)
-    return _Applied(_build_response(w, dev, request, seq, lost, now), taken, known, *audit.get_head(w))
+    return _Applied(_build_response(w, dev, request, generation, seq, lost, now), taken, known, *audit.get_head(w))
 
 
 def _read_proof(db: Database, request: Request) -> Receipts | None:
@@ -212,7 +213,7 @@ def _judge_number(device: Device, request: Request, digest: str) -> Problem | No
     return None
 
 
-def _record_request(w: Connection, device: Device, request: Request, digest: str, now: int) -> None:
+def _record_request(w: Connection, device: Device, request: Request, digest: str, generation: str, now: int) -> None:
     """Record what a new request says about its tablet."""
     dev = device.dev
     held = {kind: getattr(request, kind) for kind in trust_documents.NUMBERED}
@@ -225,7 +226,7 @@ def _record_request(w: Connection, device: Device, request: Request, digest: str
         device_orders.record_carried_out(w, dev, request.orders, now=now)
     worklist.close_resolved(w, kind="silent", dev=dev, by=SERVER, at=now)
     # The same report was processed before; only a restore makes it necessary to process it again.
-    if request.generation != meta.get_generation(w) or any(held[kind] != getattr(device, kind) for kind in held):
+    if request.generation != generation or any(held[kind] != getattr(device, kind) for kind in held):
         trust_documents.report_ahead(w, dev, held, now=now)
 
 
@@ -247,25 +248,30 @@ def _list_arrived(arrivals: Sequence[ParsedEnvelope], items: Sequence[ReceiptIte
 
 
 def _build_response(
-    w: Connection, dev: str, request: Request, seq: dict[str, int], lost: Mapping[str, Sequence[Gap]], now: int
+    w: Connection,
+    dev: str,
+    request: Request,
+    generation: str,
+    seq: dict[str, int],
+    lost: Mapping[str, Sequence[Gap]],
+    now: int,
 ) -> Response:
     """Return the documents above the tablet's numbers, the new status events of its screenings, and the numbers to
     send again."""
-    generation = meta.get_generation(w)
-    same_generation = request.generation == generation
     # A cursor is valid in one generation of the database. After a restore the server sends all status events from the
     # start, and so it does for a cursor that it cannot have given: the database went back.
-    cursor = request.cursor if same_generation and request.cursor <= statuses.last_cursor(w) else 0
-    events = statuses.list_since(w, dev, cursor, EVENTS_AT_ONCE)
+    is_ours = request.generation == generation and 0 < request.cursor <= statuses.last_cursor(w)
+    cursor = request.cursor if is_ours else 0
+    events, newer = statuses.list_since(w, dev, cursor, EVENTS_AT_ONCE), _list_newer(w, request)
     return Response(
         dev=dev,
         n=request.n,
         at=now,
         generation=generation,
         cursor=events[-1].cursor if events else cursor,
-        trust=tuple(Document.parse(stored.body) for stored in documents.list_above(w, "trust", request.trust)),
-        registry=_get_newer(w, "registry", request.registry),
-        manifest=_get_newer(w, "manifest", request.manifest),
+        trust=newer["trust"],
+        registry=newer["registry"][-1] if newer["registry"] else None,
+        manifest=newer["manifest"][-1] if newer["manifest"] else None,
         events=tuple(Event(event.envelope, event.status, event.at) for event in events),
         orders=device_orders.list_due(w, dev, request.orders),
         seq=seq,
@@ -276,9 +282,15 @@ def _build_response(
     )
 
 
-def _get_newer(w: Connection, kind: str, held: int) -> Document | None:
-    newest = documents.get_newest(w, kind, above=held)
-    return Document.parse(newest.body) if newest else None
+def _list_newer(w: Connection, request: Request) -> dict[str, tuple[Document, ...]]:
+    """Return, by kind, the documents above the tablet's numbers: every trust, else the newest one."""
+    found: dict[str, tuple[Document, ...]] = {}
+    highest = documents.highest_numbers(w)
+    for kind in documents.KINDS:
+        held, newest = getattr(request, kind), highest.get(kind, 0)
+        above = documents.list_above(w, kind, held if kind == "trust" else newest - 1) if newest > held else []
+        found[kind] = tuple(Document.parse(stored.body) for stored in above)
+    return found
 
 
 def _add_receipts(applied: _Applied, keys: ServerKeys) -> Response:

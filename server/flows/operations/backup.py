@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import sqlite3
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -154,7 +153,7 @@ def write_daily(db: Database, config: Config, keys: ServerKeys, *, now: int) -> 
         made = write_backup(
             config, keys, recipient=config.backup_recipient, folder=folder, now=now, progress=lambda step: None
         )
-    except (BackupError, OSError, sqlite3.Error, *snapshot.DAMAGE) as error:
+    except (BackupError, OSError, *snapshot.DAMAGE) as error:
         _report(db, getattr(error, "code", type(error).__name__), now)
         raise
     if made.faults:

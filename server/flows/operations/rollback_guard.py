@@ -39,8 +39,11 @@ def keep_mark(database: Path, keys: ServerKeys, now: Callable[[], int]) -> Calla
     def read_next_mark(c: Connection) -> Callable[[], None]:
         last = writer.last
         try:
-            if last.number and (why := _contradiction("mark", c, last.number, lambda head: head == last.head)):
-                _start_after_rollback(c, keys, why, last, now())
+            held, number, head = audit.get_hash_and_head(c, last.number)
+            if last.number == 0 or held == last.head:
+                return partial(writer.write, CommitMark(meta.get_generation(c), number, head))
+            why = _contradiction("mark", c, last.number, lambda head: head == last.head)
+            _start_after_rollback(c, keys, why, last, now())
             return partial(writer.write, _current_mark(c))
         except BadMetaError:  # No receipt can be signed then either. The report about the damage must be stored.
             return lambda: None
@@ -106,11 +109,11 @@ def renew_if_proved(w: Connection, keys: ServerKeys, proof: Receipts, *, now: in
 
 def _why_contradicted(c: Connection, generation: str, number: int, is_same: Callable[[str], bool]) -> str:
     """Return a code if receipts name an audit row or a generation that is not there. An older server named no row."""
-    if number == 0 or generation in meta.left_generations(c):
+    if number == 0:
         return ""
-    if generation != meta.get_generation(c):
-        return "receipts.other_generation"
-    return _contradiction("receipts", c, number, is_same)
+    if generation == meta.get_generation(c):
+        return _contradiction("receipts", c, number, is_same)
+    return "" if generation in meta.left_generations(c) else "receipts.other_generation"
 
 
 def _start_after_rollback(w: Connection, keys: ServerKeys, why: str, lost: CommitMark | None, now: int) -> None:

@@ -58,8 +58,8 @@ def accept_trust(
 ) -> int:
     """Install a newer trust, signed by the roots of the one in force; return its number.
 
-    Raises Problem `trust.orphans` if it drops a key whose signed documents are in use, unless `orphan` has its kid: who
-    stole a key must not be able to keep it in the trust. Raises SyncError `trust.expired` if staff would refuse it.
+    Raises Problem `trust.orphans` if it drops a key whose signed documents are in use, unless `orphan` has its kid: a
+    thief must not be able to keep a stolen key in the trust. Raises SyncError `trust.expired` if staff would refuse it.
     """
     document = Document.parse(body)
     with db.write() as w:

@@ -1,7 +1,7 @@
 """The bound on the number of a signed document that the server takes: registry, trust, certificate or order.
 
-Readers refuse lower numbers for ever (SPEC 4.5). Who stole a registrar's key could otherwise use the highest number, so
-that no other registrar can sign a later document.
+Readers refuse lower numbers for ever (SPEC 4.5). A thief of a registrar's key could otherwise use the highest number,
+so that no other registrar can sign a later document.
 """
 
 from server.problems import Problem
