@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 
 from conftest import World
-from server import jobs
+from server import jobs, server_keys
 from server.app import open_services, tablet_api
 from server.config import ConfigError
 from server.database.sqlite import SqliteDatabase
@@ -34,8 +34,10 @@ from sync.envelope.verify import envelope_id
 PAGE = 4096
 
 
-def check(database: Path) -> set[tuple[str, str]]:
-    found = integrity.check_file(database, progress=lambda part: None)
+def check(database: Path, keys: Path | None = None) -> set[tuple[str, str]]:
+    """Code and subject of each fault. The server's keys lie beside the database, or in a folder of their own."""
+    own = server_keys.load(keys or database.parent / "keys")
+    found = integrity.check_file(database, keys=own.routes, progress=lambda part: None)
     return {(fault.code, fault.subject) for fault in found.faults}
 
 
@@ -44,7 +46,9 @@ def open_items(field: Field) -> list[tuple[str, str]]:
 
 
 def scrubbed(field: Field, *, days: int = 0) -> int:
-    return scrub.scrub(field.services.db, field.world.config.database, now=field.now + days * DAY)
+    return scrub.scrub(
+        field.services.db, field.world.config.database, keys=field.services.keys.routes, now=field.now + days * DAY
+    )
 
 
 def change_envelope(field: Field, raw: bytes, change: str = "body = zeroblob(size)") -> str:
@@ -212,6 +216,7 @@ def test_a_chain_that_shows_more_than_it_has_counts_again_from_its_screenings(fi
     ("sql", "item"),
     [
         ("update envelopes set body = zeroblob(size)", "envelope.changed"),
+        ("update routes set province = '0801'", "route.changed"),
         ("delete from envelopes", "envelope.missing"),
         ("update documents set body = cast(' ' || body as blob) where kind = 'registry'", "document.changed"),
         ("update versions set body = cast(' ' || body as blob)", "version.changed"),
@@ -447,7 +452,7 @@ def test_of_sixty_changed_bits_in_all_tables_each_that_has_a_meaning_is_noticed(
         same = read_meaning(flipped) == meaning
         found: set[tuple[str, str]] = set()
         with suppress(ConfigError):
-            found = check(flipped)
+            found = check(flipped, world.config.keys)
             noticed += bool(found)
             assert same or found, f"byte {place} changed the meaning, and nothing noticed it"
     assert noticed > 20
@@ -469,6 +474,6 @@ def test_a_changed_bit_in_any_row_of_any_table_is_noticed(world: World, flips: C
         places = [place for place in range(len(content)) if content.startswith(text, place)] if text else []
         for place in chance.sample(places, min(2, len(places))):
             flipped = flips(place + chance.randrange(len(text)), chance.randrange(7))
-            if read_meaning(flipped) != meaning and not check(flipped):
+            if read_meaning(flipped) != meaning and not check(flipped, world.config.keys):
                 quiet.append((text, place))
     assert quiet == []

@@ -458,7 +458,7 @@ def test_damage_that_was_accepted_and_repaired_is_told_again_when_it_returns(
         assert run_chaski("check", "--data", world.data).exit_code == 0
         edit_by_hand(world.config.database, harm)
         assert run_chaski("check", "--data", world.data).exit_code == 1
-        assert scrub.scrub(db, world.config.database, now=again.now) >= 1
+        assert scrub.scrub(db, world.config.database, keys=again.services.keys.routes, now=again.now) >= 1
 
 
 def count_rows(database: Path) -> list[int]:

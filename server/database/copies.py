@@ -2,22 +2,23 @@
 
 SQLite has no checksums. Its integrity check compares each row with the row's index entries: an index over all columns
 is a copy that it checks. The database opens with it; salvage reads a damaged table through its copy. Rows with a hash
-of their own need no copy: envelopes, the audit chain, the bytes of recordings.
+of their own need no copy: envelopes, the audit chain, the bytes of recordings. Nor do routes: each stands sealed in its
+envelope, and a second index of them would cost intake a page for each screening.
 """
 
 from __future__ import annotations
 
 import sqlite3
 
-# Their rows have hashes of their own.
-_WITHOUT_COPY = frozenset({"audit", "envelopes"})
+# Their rows are compared with hashes, or with what is sealed.
+_WITHOUT_COPY = frozenset({"audit", "envelopes", "routes"})
 # What a copy holds in place of a large column. A recording has its hash, a package that is a zip file its checksums.
 _INSTEAD = {
     ("media", "body"): "",
     ("versions", "source"): 'iif(substr("source", 1, 2) = x\'504b\', null, "source")',
 }
 # The column that a copy begins with, if the table's first one is random. Rows that arrive together lie together then.
-_FIRST = {"routes": "taken", "referrals": "opened"}
+_FIRST = {"referrals": "opened"}
 
 
 def name_copy(table: str) -> str:
@@ -41,7 +42,9 @@ def keep_copies(db: sqlite3.Connection) -> None:
     existing = dict(db.execute("select name, sql from sqlite_master where type = 'index' and sql is not null"))
     for table in list_tables(db):
         name, wanted = name_copy(table), _write_copy(db, table)
-        if wanted and existing.get(name) != wanted:
+        if not wanted:
+            db.execute(f'drop index if exists "{name}"')
+        elif existing.get(name) != wanted:
             db.execute(f'drop index if exists "{name}"')
             db.execute(wanted)
 

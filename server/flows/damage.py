@@ -31,6 +31,7 @@ ADVICE = {
     "envelope.missing": f"a receipted screening is missing; {_TABLET}",
     "envelope.unaudited": f"a screening without an audit row; {_BY_HAND}",
     "envelope.misreported": f"outcome or time of a screening are not the audited ones; {_BY_HAND}",
+    "route.changed": f"a route is not the one that its tablet sealed; {_BY_HAND}",
     "route.missing": "a screening in work has lost its route; its desk must open and sort it by hand",
     "referral.missing": f"a referral is missing; {_BY_HAND}",
     "referral.changed": f"state, queue or mode of a referral are not the audited ones; {_BY_HAND}",

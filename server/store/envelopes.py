@@ -155,8 +155,8 @@ def known_parts(c: Connection, envelope: Envelope) -> KnownParts:
 def put_route(w: Connection, id_: str, route: Route) -> bool:
     """Store the fields of an envelope's route that the server could read. Returns False if they are there: they
     outlived an envelope that was lost."""
-    kinds = None if route.queue_kinds is None else " ".join(route.queue_kinds)
-    stored = w.execute(_PUT_ROUTE, [id_, *({**vars(route), "queue_kinds": kinds}[name] for name in _FIELDS)])
+    columns = route_columns(route)
+    stored = w.execute(_PUT_ROUTE, [id_, *(columns[name] for name in _FIELDS)])
     return stored.rowcount > 0
 
 
@@ -171,6 +171,21 @@ def list_routes(c: Connection, ids: Collection[str]) -> dict[str, Route]:
         return {}
     found = c.rows(f"select * from routes where envelope in ({', '.join('?' * len(ids))})", [*ids])  # noqa: S608
     return {item["envelope"]: _read_route(item) for item in found}
+
+
+def list_route_rows(c: Connection, first: int, last: int) -> list[Row]:
+    """Return the stored routes of the envelopes that arrived as number `first` to `last`, as they are, each with its
+    envelope's bytes as `body`. A damaged one is no Route."""
+    return c.rows(
+        "select t.*, e.body from envelopes e join routes t on t.envelope = e.id where e.arrival between ? and ?",
+        [first, last],
+    )
+
+
+def route_columns(route: Route) -> dict[str, str | None]:
+    """Return a route as the table holds it."""
+    kinds = None if route.queue_kinds is None else " ".join(route.queue_kinds)
+    return {**vars(route), "queue_kinds": kinds}
 
 
 def _read_route(found: Row) -> Route:

@@ -12,6 +12,7 @@ from pathlib import Path
 from bench import raw_limits
 from bench.figure import Figure, median_ms
 from bench.server import BenchSite, cpu_seconds, sign_in
+from server import server_keys
 from server.cli.terminal import now_ms
 from server.database import snapshot
 from server.database.sqlite import SqliteDatabase
@@ -26,15 +27,16 @@ def upkeep(site: BenchSite, quick: bool) -> Iterator[Figure]:
     """A page of the longest queue, verifying the audit trail, checking everything, and one run of the scrub job."""
     yield _queue_page(site, PAGES // 10 if quick else PAGES)
     copy = raw_limits.snapshot(site.server.folders[0] / "chaski.db", site.folder / "checked.db")
+    keys = server_keys.load(site.server.folders[0] / "keys").routes
     with snapshot.open_reading(copy) as c:
         verified = _seconds(lambda: audit.verify(c))
         hashed = _seconds(lambda: [hashlib.sha256(repr(row).encode()) for row in iterate_rows(c)])
     yield Figure("audit.verify", "verifying the audit trail", verified, "s", None, hashed, "one SHA-256 of each row")
-    checked = _seconds(lambda: integrity.check_file(copy, progress=lambda part: None))
+    checked = _seconds(lambda: integrity.check_file(copy, keys=keys, progress=lambda part: None))
     limit_is = "SQLite's own check, and one SHA-256 of each envelope"
     yield Figure("database.check", "checking the whole database", checked, "s", None, _check_bare(copy), limit_is)
     with closing(SqliteDatabase(copy)) as db:
-        taken = _seconds(lambda: scrub.scrub(db, copy, now=now_ms()))
+        taken = _seconds(lambda: scrub.scrub(db, copy, keys=keys, now=now_ms()))
     yield Figure("database.scrub", "one run of the scrub job", taken, "s")
 
 

@@ -14,7 +14,7 @@ import click
 from rich.console import Console
 from rich.text import Text
 
-from server import config
+from server import config, server_keys
 from server.app import serve
 from server.cli.admin.data_folder import data_option, open_database, require_server
 from server.cli.admin.faults import describe_faults, print_faults, throttle
@@ -22,6 +22,7 @@ from server.cli.terminal import json_option, now_ms, print_result, spinner
 from server.database import snapshot
 from server.flows.operations import audit, integrity
 from server.flows.trust import documents
+from sync.errors import SyncError
 from sync.wire.json_object import SHA256_HEX
 
 
@@ -128,13 +129,18 @@ def verify(data: Path, head: tuple[int, str] | None, as_json: bool) -> None:
 @data_option
 @json_option
 def check_command(data: Path, as_json: bool) -> None:
-    """Check the whole database for damage: pages, screenings, documents, recordings, keys, the audit trail.
+    """Check the whole database for damage: pages, screenings, routes, documents, recordings, keys, the audit trail.
 
     The server may be running. The result says what is wrong, where, and what to do. Exit code 1 if anything is.
     """
-    database = require_server(config.Config(data=data)).database
+    served = require_server(config.Config(data=data))
+    try:
+        keys = server_keys.load(served.keys).routes
+    except (SyncError, OSError):  # A lost key is another fault. What needs none is checked all the same.
+        keys = {}
     with spinner("Checking ...") as tell:
-        found = integrity.check_file(database, progress=throttle(lambda part: tell(f"Checking: {part}")))
+        telling = throttle(lambda part: tell(f"Checking: {part}"))
+        found = integrity.check_file(served.database, keys=keys, progress=telling)
 
     def write(console: Console) -> None:
         if not found.faults:

@@ -60,7 +60,7 @@ def write_backup(
         snapshot.copy_database(
             config.database, copied, lambda: progress(f"copying: {scratch_files.format_mib(copied.stat().st_size)}")
         )
-        faults = _find_faults(config.database, copied, progress)
+        faults = _find_faults(config.database, copied, keys, progress)
         holdings = _count_holdings(copied)
         statement = _make_statement(copied, keys, holdings, len(faults), now)
         for leftover in folder.glob(f"{_prefix(keys)}*{_PARTIAL}"):  # from a backup process that was killed
@@ -70,12 +70,13 @@ def write_backup(
     return WrittenBackup(file, now, holdings, length, sha256, faults)
 
 
-def _find_faults(database: Path, copied: Path, progress: Progress) -> tuple[Fault, ...]:
+def _find_faults(database: Path, copied: Path, keys: ServerKeys, progress: Progress) -> tuple[Fault, ...]:
     """Check the copy, and the pages of the database: SQLite makes new indexes for a copy, so it hides a difference."""
     with snapshot.open_reading(database) as live:
         pages = [Fault("pages.damaged", "database", said) for said in snapshot.find_faults(live)]
     try:
-        checked = integrity.check_file(copied, progress=lambda part: progress(f"checking: {part}")).faults
+        found = integrity.check_file(copied, keys=keys.routes, progress=lambda part: progress(f"checking: {part}"))
+        checked = found.faults
     except ConfigError:  # A server of another release: its tables are not those that this program can check.
         checked = ()
     return tuple(dict.fromkeys((*pages, *checked)))

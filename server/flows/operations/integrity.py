@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import hashlib
 import zipfile
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from io import BytesIO
@@ -19,10 +20,12 @@ from server.database import snapshot
 from server.database.connection import Connection, Row
 from server.flows.damage import Fault
 from server.flows.operations import audit
-from server.store import integrity, meta
+from server.store import envelopes, integrity, meta
 from server.store.integrity import HASHED, HashedTable
+from sync.envelope.route import open_route
 from sync.envelope.verify import parse_envelope
 from sync.errors import SyncError
+from sync.keys.key_pairs import RouteKey
 
 Progress = Callable[[str], None]
 ROWS_AT_ONCE = 20
@@ -39,8 +42,10 @@ class CheckResult:
     head: str
 
 
-def check_file(database: Path, known: tuple[int, str] | None = None, *, progress: Progress) -> CheckResult:
-    """Check a database file, served or not. `known` is a head (number, hash) of its audit chain.
+def check_file(
+    database: Path, known: tuple[int, str] | None = None, *, keys: Mapping[str, RouteKey], progress: Progress
+) -> CheckResult:
+    """Check a database file, served or not. `known` is a head (number, hash) of its audit chain; `keys` open routes.
 
     Raises ConfigError if another release of the program made it.
     """
@@ -51,10 +56,12 @@ def check_file(database: Path, known: tuple[int, str] | None = None, *, progress
             return CheckResult((Fault("pages.damaged", "database", str(error)),), (), 0, "")
         if not up_to_date:
             raise ConfigError("--data", f"{database} is of another release; start the server once with this program")
-        return _check_all(c, known, progress)
+        return _check_all(c, known, keys, progress)
 
 
-def _check_all(c: Connection, known: tuple[int, str] | None, progress: Progress) -> CheckResult:
+def _check_all(
+    c: Connection, known: tuple[int, str] | None, keys: Mapping[str, RouteKey], progress: Progress
+) -> CheckResult:
     progress("pages and copies")
     faults = [Fault("pages.damaged", "database", said) for said in snapshot.find_faults(c)]
     faults += _guard("schema", partial(_check_schema, c))
@@ -62,6 +69,8 @@ def _check_all(c: Connection, known: tuple[int, str] | None, progress: Progress)
     for table in HASHED:
         progress(table.name)
         faults += _guard(table.name, partial(_check_table, c, table))
+    progress("routes")
+    faults += _guard("routes", partial(_check_all_routes, c, keys))
     progress("audit chain")
     verdict = audit.verify(c, known)
     accepted = {(each.code, each.subject) for each in verdict.accepted}
@@ -101,6 +110,25 @@ def check_rows(c: Connection, table: HashedTable, first: int, last: int) -> Iter
         except snapshot.DAMAGE:
             rows = yield from _read_one_by_one(c, table, start, stop)
         yield from (Fault(f"{table.noun}.changed", str(row[table.key])) for row in rows if not _is_whole(table, row))
+
+
+def check_routes(c: Connection, keys: Mapping[str, RouteKey], first: int, last: int) -> Iterator[Fault]:
+    """Compare the routes of the envelopes that arrived as number `first` to `last` with those that are sealed in them.
+    One whose key is not in `keys` is left out."""
+    for start in range(first, last + 1, ROWS_AT_ONCE):
+        stop = min(start + ROWS_AT_ONCE - 1, last)
+        for row in envelopes.list_route_rows(c, start, stop):
+            with suppress(SyncError):  # A damaged envelope is a finding of its own.
+                header = parse_envelope(row["body"]).header
+                if header.route.partition(".")[0] in keys:
+                    sealed = envelopes.route_columns(open_route(header.route, keys, header.jti))
+                    # A server of before may have left out a value that it did not know.
+                    if any(row[name] not in (None, value) for name, value in sealed.items()):
+                        yield Fault("route.changed", row["envelope"])
+
+
+def _check_all_routes(c: Connection, keys: Mapping[str, RouteKey]) -> Iterator[Fault]:
+    yield from check_routes(c, keys, 1, integrity.last_position(c, HASHED[0]))
 
 
 def _read_one_by_one(c: Connection, table: HashedTable, first: int, last: int) -> Generator[Fault, None, list[Row]]:

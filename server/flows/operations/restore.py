@@ -95,13 +95,13 @@ def restore_backup(
             scratch_files.create_private(copied)
             _unpack(contents, statement, copied, progress)
         progress("checking")
-        faults, rows = _find_faults(copied, progress), dict[str, int]()
+        faults, rows = _find_faults(copied, own, progress), dict[str, int]()
         if faults:
             if not accept_damage:
                 raise _refuse_damage(faults)
             progress("copying what can be read")
             rows = _salvage(copied)
-            faults = integrity.check_file(copied, progress=progress).faults
+            faults = integrity.check_file(copied, keys=own.routes, progress=progress).faults
         with closing(SqliteDatabase(copied)) as db:
             _check_owner(db, own)
             progress("renewing")
@@ -114,12 +114,12 @@ def restore_backup(
     return RestoreResult(statement.at, holdings, length, manifest, faults, rows)
 
 
-def _find_faults(copied: Path, progress: Progress) -> tuple[Fault, ...]:
+def _find_faults(copied: Path, own: ServerKeys, progress: Progress) -> tuple[Fault, ...]:
     try:
         SqliteDatabase(copied).close()  # An older release may have made it: apply the migrations.
     except snapshot.DAMAGE as error:
         return (Fault("pages.damaged", "database", str(error)),)
-    return integrity.check_file(copied, progress=progress).faults
+    return integrity.check_file(copied, keys=own.routes, progress=progress).faults
 
 
 def _refuse_damage(faults: Sequence[Fault]) -> BackupError:

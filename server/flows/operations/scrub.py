@@ -22,10 +22,13 @@ from server.store import integrity as integrity_store
 from server.store import meta
 from server.store.audit import START
 from server.store.integrity import HASHED, STORED_ACTIONS, HashedTable
+from sync.keys.key_pairs import RouteKey
 
 ROWS_A_RUN = {"envelopes": 5_000, "documents": 200, "versions": 20, "media": 60, "keyring_keys": 1_000}
 """Rows of each table for one run: at most some hundred MiB in all, a few seconds of one core."""
 AUDIT_ROWS_A_RUN = 20_000
+ROUTES_A_RUN = 2_000
+"""Each costs a tenth of a millisecond: it is opened anew."""
 # The check of one table's pages ends after so many steps of SQLite's machine: about two seconds. A larger table is
 # checked by `chaski check` and with each backup.
 _STEPS, _MOST_CALLS = 20_000, 1_000
@@ -33,11 +36,12 @@ _STEPS, _MOST_CALLS = 20_000, 1_000
 Positions = dict[str, Any]
 
 
-def scrub(db: Database, database: Path, *, now: int) -> int:
-    """Check the next slice of each part and report what is wrong; return how many faults there are."""
+def scrub(db: Database, database: Path, *, keys: Mapping[str, RouteKey], now: int) -> int:
+    """Check the next slice of each part and report what is wrong; return how many faults there are. `keys` open
+    routes."""
     positions = _read_positions(meta.get_value(db.read(), "scrub"))
     with snapshot.open_reading(database) as c:
-        faults = list(_check_slices(c, positions))
+        faults = list(_check_slices(c, keys, positions))
     accepted = audit_store.list_accepted_damage(db.read())
     found = [fault for fault in faults if (fault.code, fault.subject) not in accepted]
     with db.write() as w:
@@ -46,10 +50,11 @@ def scrub(db: Database, database: Path, *, now: int) -> int:
     return len(found)
 
 
-def _check_slices(c: SqliteConnection, positions: Positions) -> Iterator[Fault]:
+def _check_slices(c: SqliteConnection, keys: Mapping[str, RouteKey], positions: Positions) -> Iterator[Fault]:
     yield from _guard("meta", integrity.check_meta(c))
     for table in HASHED:
         yield from _guard(table.name, _check_table(c, table, positions))
+    yield from _guard("routes", _check_routes(c, keys, positions))
     yield from _guard("audit", _check_audit(c, positions))
     yield from _guard("pages", _check_pages(c, positions))
 
@@ -66,6 +71,13 @@ def _check_table(c: Connection, table: HashedTable, positions: Positions) -> Ite
     stop = min(last, first + ROWS_A_RUN[table.name] - 1)
     positions[table.name] = stop if stop < last else 0
     yield from integrity.check_rows(c, table, first, stop)
+
+
+def _check_routes(c: Connection, keys: Mapping[str, RouteKey], positions: Positions) -> Iterator[Fault]:
+    first, last = positions.get("routes", 0) + 1, integrity_store.last_position(c, HASHED[0])
+    stop = min(last, first + ROUTES_A_RUN - 1)
+    positions["routes"] = stop if stop < last else 0
+    yield from integrity.check_routes(c, keys, first, stop)
 
 
 def _check_audit(c: Connection, positions: Positions) -> Iterator[Fault]:
