@@ -471,7 +471,7 @@ def count_rows(database: Path) -> list[int]:
 def test_rows_behind_an_unreadable_page_are_restored_and_the_others_counted(
     field: Field, world: World, identity: Path, backup_folder: Path, table: str
 ) -> None:
-    """All but envelopes and the audit have a copy in an index, so no row of them is lost."""
+    """All but envelopes, routes and the audit have a copy in an index, so no row of them is lost."""
     tablet = field.tablet()
     raws = [field.envelope(tablet) for _ in range(30)]
     field.push(tablet, *raws)

@@ -22,7 +22,7 @@ from server.flows.intake.storage_budget import HEAVY_SHARE, MIB, RESERVE_SHARE, 
 from server.flows.intake.sync_request import NumberRefusedError
 from server.flows.operations import retention
 from server.problems import Problem
-from server.store import chains, devices, envelopes, people, tablet_usage, worklist
+from server.store import chains, devices, envelopes, people, worklist
 from server.store.worklist import WorkItem
 from support.clients import FORM, STORY, Office, PassingAnswer, answers
 from support.databases import writing_connection
@@ -317,9 +317,10 @@ def test_a_tablet_beyond_its_bytes_alone_is_refused_and_keeps_its_envelopes(fiel
     assert not full(field, thief, budget), "it still gets documents and statuses"
     assert not full(field, honest, budget, field.envelope(honest))
     assert [(item.kind, item.dev) for item in listed(field) if item.kind == "quota"] == [("quota", thief.key.kid)]
-    used = tablet_usage.get(field.services.db.read(), thief.key.kid)
+    used = devices.get_device(field.services.db.read(), thief.key.kid)
     stored = sum(map(len, sent[:3]))
-    assert (used.bytes, used.quarantined) == (stored, stored if revoked else 0)
+    assert used
+    assert (used.stored_bytes, used.quarantined_bytes) == (stored, stored if revoked else 0)
 
 
 @pytest.mark.parametrize("revoked", [False, True])
@@ -359,7 +360,7 @@ def test_of_two_stolen_keys_neither_stores_beyond_the_budget_of_the_other(field:
         assert not full(field, courier, budget, field.envelope(signer))
     assert full(field, courier, budget, field.envelope(signer))
     assert field.rows("select count(*) from envelopes") == [(3,)]
-    usage = field.rows("select dev, bytes = quarantined from tablet_usage")
+    usage = field.rows("select dev, stored_bytes = quarantined_bytes from devices where stored_bytes > 0")
     assert sorted(usage) == sorted(
         [(courier.key.kid, int(revoked in ("courier", "both"))), (signer.key.kid, int(revoked in ("signer", "both")))]
     )
@@ -401,7 +402,7 @@ def test_the_last_part_of_the_database_is_kept_for_tablets_that_stored_little(wo
     field, reserve = server.field, limit * MIB // RESERVE_SHARE
     thief, honest = field.tablet(), field.tablet()
     with server.services.db.write() as w:  # The thief has stored much already.
-        tablet_usage.add(w, thief.key.kid, reserve // HEAVY_SHARE, quarantined=0)
+        devices.count_stored(w, thief.key.kid, reserve // HEAVY_SHARE, quarantined=0)
     assert server.push(thief, field.envelope(thief)) == (200, ""), "there is still space"
     server.take(reserve - MIB // 2)
     assert server.push(thief, field.envelope(thief)) == (507, "storage.quota")
@@ -439,7 +440,7 @@ def test_a_tablet_beyond_its_bytes_still_gets_forms_and_orders(office: Office, r
         if revoked:
             give(office, tablet, "revoke", 1)
         with office.field.services.db.write() as w:
-            tablet_usage.add(w, tablet.status().dev, 2**31, quarantined=2**31)
+            devices.count_stored(w, tablet.status().dev, 2**31, quarantined=2**31)
         sha = office.publish("7")
         for _ in range(2):
             with pytest.raises(RefusedError) as refused:
@@ -449,7 +450,7 @@ def test_a_tablet_beyond_its_bytes_still_gets_forms_and_orders(office: Office, r
             assert (status.revoked, status.waiting) == (revoked, 1)
             assert sha in {form.sha for form in status.forms}
         with office.field.services.db.write() as w:
-            w.execute("delete from tablet_usage")
+            w.execute("update devices set stored_bytes = 0, quarantined_bytes = 0")
         assert tablet.sync().sent == 1
 
 

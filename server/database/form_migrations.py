@@ -246,13 +246,11 @@ def chain_gaps(db: Database) -> None:
 def tablet_budgets(db: Database) -> None:
     """What each tablet has stored, in bytes; and screenings whose work items wait until others are decided."""
     db.executescript("""
-    create table tablet_usage (
-      dev text primary key references devices on delete cascade,
-      bytes integer not null,
-      quarantined integer not null
-    ) strict, without rowid;
-    insert into tablet_usage (dev, bytes, quarantined)
-      select dev, sum(size), sum(case when outcome = 'quarantined' then size else 0 end) from envelopes group by dev;
+    alter table devices add column stored_bytes integer not null default 0;
+    alter table devices add column quarantined_bytes integer not null default 0;
+    update devices set (stored_bytes, quarantined_bytes) = (
+      select coalesce(sum(size), 0), coalesce(sum(size) filter (where outcome = 'quarantined'), 0)
+      from envelopes e where e.dev = devices.dev);
     create table deferred_items (
       id integer primary key autoincrement,
       kind text not null,
@@ -275,8 +273,8 @@ def pages(db: Database) -> None:
     alter table referrals add column received integer not null default 0;
     update referrals set (arrival, received) =
       (select e.arrival, e.received from envelopes e where e.id = referrals.envelope);
-    create index referrals_in_order on referrals (queue, mode, coalesce(deadline, 9007199254740991), arrival)
-      where state <> 'closed';
+    drop index referrals_by_queue;
+    create index referrals_by_queue on referrals (queue, mode, state, deadline, arrival);
     create index work_items_in_order on work_items (id) where closed is null;
     create index work_items_kept_apart on work_items (id) where decision = 'keep_apart';
     """)

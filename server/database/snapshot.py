@@ -16,9 +16,9 @@ from server.database.copies import keep_copies
 from server.database.form_migrations import migrations
 from server.database.sqlite import SqliteConnection
 
-# What a query of a damaged file raises: a changed bit of the schema renames a column, or makes a message of SQLite that
-# Python cannot decode.
-DAMAGE = (sqlite3.Error, UnicodeDecodeError, KeyError)
+# What reading a damaged file raises: a changed bit of the schema renames a column, or makes a message of SQLite that
+# Python cannot decode; one in a row makes a null or a number of a text.
+DAMAGE = (sqlite3.Error, ValueError, KeyError, TypeError, AttributeError)
 # The number of SQLite's virtual machine steps between two calls of `progress`.
 _STEPS = 20_000
 

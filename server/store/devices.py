@@ -27,7 +27,8 @@ class Device:
     """One tablet. `state` is pending, certified or revoked. `trust`, `registry` and `manifest` are the document numbers
     it reported.
 
-    `orders` is the number of the last order that it reported as carried out.
+    `orders` is the number of the last order that it reported as carried out. `stored_bytes` is the size of the
+    screenings that it sent or signed, `quarantined_bytes` of those since it was revoked.
     """
 
     dev: str
@@ -47,6 +48,8 @@ class Device:
     last_n: int
     last_request: str
     orders: int
+    stored_bytes: int
+    quarantined_bytes: int
 
 
 def add_code(w: Connection, code: EnrolmentCode, *, by: str) -> None:
@@ -119,6 +122,14 @@ def record_request(
         "update devices set seen = ?, clock_offset = ?, last_n = ?, last_request = ?, trust = ?, registry = ?,"
         " manifest = ? where dev = ?",
         [at, offset, n, request, *(numbers[kind] for kind in ("trust", "registry", "manifest")), dev],
+    )
+
+
+def count_stored(w: Connection, dev: str, size: int, *, quarantined: int) -> None:
+    """Count stored bytes, `quarantined` of them from a revoked tablet: intake never adds up what is stored."""
+    w.execute(
+        "update devices set stored_bytes = stored_bytes + ?, quarantined_bytes = quarantined_bytes + ? where dev = ?",
+        [size, quarantined, dev],
     )
 
 

@@ -35,12 +35,12 @@ class EnvelopeRecord:
     received: int
 
 
-def put_envelope(w: Connection, envelope: Envelope, *, outcome: str, at: int) -> None:
-    """Store an envelope. Its bytes are stored exactly as they were signed."""
+def put_envelope(w: Connection, envelope: Envelope, *, outcome: str, at: int) -> int:
+    """Store an envelope and return the number of its arrival. Its bytes are stored exactly as they were signed."""
     header = envelope.header
-    w.execute(
+    (arrival,) = w.execute(
         "insert into envelopes (id, dev, jti, chain, seq, kseq, prev, kid, outcome, body, size, received)"
-        " values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        " values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) returning arrival",
         [
             envelope.id,
             header.dev,
@@ -55,7 +55,8 @@ def put_envelope(w: Connection, envelope: Envelope, *, outcome: str, at: int) ->
             len(envelope.raw),
             at,
         ],
-    )
+    ).fetchone()
+    return int(arrival)
 
 
 _COLUMNS = "arrival, id, dev, jti, chain, seq, kid, outcome, received"
@@ -139,17 +140,26 @@ class KnownParts:
 
 def known_parts(c: Connection, envelope: Envelope) -> KnownParts:
     """Compare an arriving envelope with the stored ones."""
-    header = envelope.header
+    header, id_ = envelope.header, envelope.id
     # Each look-up ends at the first row, because a thief may have stored thousands with one name or number.
-    intact, *found = c.execute(
-        "select (select coalesce(dev = :dev and jti = :jti and chain = :chain and seq = :seq and kseq = :kseq"
-        "   and prev = :prev and kid = :kid and body = :raw, 0) from envelopes where id = :id),"
-        " exists (select 1 from envelopes where dev = :dev and jti = :jti),"
-        " exists (select 1 from envelopes where dev = :dev and chain = :chain and seq = :seq),"
-        " exists (select 1 from damaged_envelopes where envelope = :id)",
-        {**vars(header), "raw": envelope.raw, "id": envelope.id},
+    found = c.execute(
+        "select exists (select 1 from envelopes where id = ?),"
+        " exists (select 1 from envelopes where dev = ? and jti = ?),"
+        " exists (select 1 from envelopes where dev = ? and chain = ? and seq = ?),"
+        " exists (select 1 from damaged_envelopes where envelope = ?)",
+        [id_, header.dev, header.jti, header.dev, header.chain, header.seq, id_],
     ).fetchone()
-    return KnownParts(intact is not None, intact == 1, *(bool(each) for each in found))
+    id_known, jti_known, seq_known, damaged = map(bool, found)
+    return KnownParts(id_known, id_known and _is_intact(c, envelope), jti_known, seq_known, damaged)
+
+
+def _is_intact(c: Connection, envelope: Envelope) -> bool:
+    held = c.execute(
+        "select dev = :dev and jti = :jti and chain = :chain and seq = :seq and kseq = :kseq and prev = :prev"
+        " and kid = :kid and body = :raw from envelopes where id = :id",
+        {**vars(envelope.header), "raw": envelope.raw, "id": envelope.id},
+    ).fetchone()
+    return bool(held == (1,))
 
 
 def put_route(w: Connection, id_: str, route: Route) -> bool:

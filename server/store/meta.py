@@ -32,7 +32,7 @@ def get_generation(c: Connection) -> str:
     """Return the generation: a random name of this database. It changes at a restore, so that tablets send again what
     the lost disk held. Raises BadMetaError if it is missing or damaged."""
     found = c.row("select cast(value as blob) as value from meta where name = 'generation'")
-    value = found["value"].decode("utf-8", "replace") if found else ""
+    value = (found["value"] or b"").decode("utf-8", "replace") if found else ""  # A changed bit can make a null of it.
     if not _GENERATION.fullmatch(value):
         raise BadMetaError("generation")
     return str(value)
@@ -40,7 +40,7 @@ def get_generation(c: Connection) -> str:
 
 def list_bad(c: Connection) -> list[tuple[str, bool]]:
     """Return the facts that every database has and this one lacks or holds damaged: name, and True if it is there."""
-    held = {bytes(item["name"]): bytes(item["value"]) for item in c.rows(_AS_BYTES)}
+    held = {bytes(item["name"] or b""): bytes(item["value"] or b"") for item in c.rows(_AS_BYTES)}
     return [
         (name, name.encode() in held)
         for name, form in _NEEDED.items()
@@ -62,7 +62,7 @@ def set_write_check(w: Connection, at: int) -> None:
 def get_value(c: Connection, name: str) -> str | None:
     """Return a job's own note, or None."""
     found = c.row("select value from meta where name = ?", [name])
-    return str(found["value"]) if found else None
+    return str(found["value"]) if found and found["value"] is not None else None
 
 
 def set_value(w: Connection, name: str, value: str) -> None:
@@ -75,8 +75,7 @@ def set_value(w: Connection, name: str, value: str) -> None:
 
 def left_generations(c: Connection) -> frozenset[str]:
     """Return the generations that this database had before, and those that it lost."""
-    found = c.row("select value from meta where name = 'left_generations'")
-    return frozenset(found["value"].split()) if found else frozenset()
+    return frozenset((get_value(c, "left_generations") or "").split())
 
 
 def record_left_generation(w: Connection, generation: str) -> None:

@@ -44,17 +44,15 @@ class Referral:
 
 _SELECT = (
     "select r.id, r.envelope, e.jti, e.dev, e.kid, r.received, r.queue, r.kind, r.state, r.mode, r.urgency, r.mark,"
-    " r.opened, r.deadline, r.holder, r.lease, r.changed, r.result, p.login as holder_login"
-    " from referrals r join envelopes e on e.id = r.envelope left join people p on p.id = r.holder "
+    " r.opened, r.deadline, r.holder, r.lease, r.changed, r.result, h.login as holder_login"
+    " from referrals r join envelopes e on e.id = r.envelope left join people h on h.id = r.holder "
 )
-# A queue is in the order of deadlines, then of arrival. A training referral has no deadline.
-DUE = "coalesce(r.deadline, 9007199254740991)"
 OPEN_STATES = ("waiting", "claimed", "accepted")
 
 
 @dataclass(frozen=True)
 class NewReferral:
-    """A referral to insert; the fields are those of `Referral`."""
+    """A referral to insert; the fields are those of `Referral`. `arrival` is the number of its envelope's arrival."""
 
     id: str
     envelope: str
@@ -65,6 +63,8 @@ class NewReferral:
     urgency: str
     mark: str
     deadline: int | None
+    arrival: int
+    received: int
 
 
 def put_referral(w: Connection, referral: NewReferral, *, at: int) -> bool:
@@ -73,10 +73,10 @@ def put_referral(w: Connection, referral: NewReferral, *, at: int) -> bool:
     # When it arrived stands here too: in `envelopes` it stands behind the bytes, which a list would have to read.
     stored = w.execute(
         "insert into referrals (id, envelope, queue, kind, state, mode, urgency, mark, deadline, opened, changed,"
-        " arrival, received) select ?, id, ?, ?, ?, ?, ?, ?, ?, ?, ?, arrival, received from envelopes where id = ?"
-        " on conflict (envelope, queue) do nothing",
+        " arrival, received) values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) on conflict (envelope, queue) do nothing",
         [
             referral.id,
+            referral.envelope,
             referral.queue,
             referral.kind,
             referral.state,
@@ -86,7 +86,8 @@ def put_referral(w: Connection, referral: NewReferral, *, at: int) -> bool:
             referral.deadline,
             at,
             at,
-            referral.envelope,
+            referral.arrival,
+            referral.received,
         ],
     )
     return stored.rowcount > 0
@@ -126,32 +127,37 @@ def list_ids_by_envelope(c: Connection, ids: Collection[str]) -> dict[str, list[
 
 @dataclass(frozen=True)
 class QueuePlace:
-    """A place in the order of a queue."""
+    """A place in a queue: it is in the order of deadlines, then of arrival. In training there are no deadlines."""
 
-    due: int
+    deadline: int | None
     arrival: int
 
 
-START = QueuePlace(-1, -1)
+START = QueuePlace(None, -1)
+# What follows a place, by two seeks in the index for each state: one alone would walk over all referrals with the same
+# deadline before the place.
+_FOLLOWING = " union all ".join(
+    "select * from (select rowid as row, deadline, arrival from referrals where queue = :queue and mode = :mode"  # noqa: S608
+    f" and state = '{state}' and {part} order by deadline, arrival limit :most)"
+    for state in OPEN_STATES
+    for part in ("deadline is :deadline and arrival > :arrival", "deadline > coalesce(:deadline, -1)")
+)
+_PAGE = (
+    f"{_SELECT} join ({_FOLLOWING} order by deadline, arrival limit :most) p on p.row = r.rowid"
+    " order by p.deadline, p.arrival"
+)
 
 
 def find_queue_place(c: Connection, id_: str) -> QueuePlace | None:
     """Return the place of a referral, open or closed, in its queue, or None if there is no such referral."""
-    found = c.row(f"select {DUE} as due, arrival from referrals r where id = ?", [id_])  # noqa: S608 (a constant)
+    found = c.row("select deadline, arrival from referrals where id = ?", [id_])
     return QueuePlace(**found) if found else None
 
 
 def list_open(c: Connection, queue: str, mode: str, *, after: QueuePlace = START, most: int = 1000) -> list[Referral]:
     """Return a page of the open referrals of a queue, most urgent first. `mode` separates training from field work."""
-    # Two seeks in the index: one alone would walk over all referrals with the same deadline before the place.
-    with_it = f"{DUE} = ? and r.arrival > ? order by r.arrival"
-    same = _list_part(c, with_it, [queue, mode, after.due, after.arrival, most])
-    return same + _list_part(c, f"{DUE} > ? order by {DUE}, r.arrival", [queue, mode, after.due, most - len(same)])
-
-
-def _list_part(c: Connection, which: str, about: list[str | int]) -> list[Referral]:
-    sql = f"where r.queue = ? and r.mode = ? and r.state <> 'closed' and {which} limit ?"
-    return [Referral(**item) for item in c.rows(_SELECT + sql, about)]
+    found = c.rows(_PAGE, {"queue": queue, "mode": mode, **vars(after), "most": most})
+    return [Referral(**item) for item in found]
 
 
 def count_open(c: Connection, queues: Collection[str], mode: str, *, now: int) -> dict[str, dict[str, int]]:

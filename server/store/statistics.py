@@ -114,9 +114,8 @@ def count_screenings(w: Connection, facts_of_each: Iterable[ScreeningFacts], *, 
     A screening whose month is published (the clock was set back) counts in the first month that is not. One that a lost
     server may have published does not count (`count_only_from`).
     """
-    first_day, last_day = _first_counted_day(w), _day_of(at + 2 * DAY)
-    published = {item["mode"]: item["last"] for item in w.rows(_LAST_PUBLISHED)}
-    month = month_of(at)
+    first_day, published = _read_bounds(w)
+    month, last_day = month_of(at), _day_of(at + 2 * DAY) if first_day else ""
     months = {mode: max(month, month_after(published[mode])) if mode in published else month for mode in MODES}
     found = Counter(
         (each.mode, months[each.mode], fact, _listed(fact, each.facts.get(fact)))
@@ -140,17 +139,22 @@ def count_only_from(w: Connection, at: int) -> None:
     )
 
 
-def _first_counted_day(c: Connection) -> str:
-    """Return the first day of which a screening is counted; empty if no restore excludes any."""
-    found = c.row("select value from meta where name = 'statistics_first_day'")
-    return found["value"] if found else ""
+def _read_bounds(c: Connection) -> tuple[str, dict[str, str]]:
+    """Return the first day of which a screening is counted, empty if no restore excludes any; and by mode the last
+    month that is published."""
+    found = c.execute(_BOUNDS).fetchall()
+    return "".join(str(value) for mode, value in found if not mode), {mode: value for mode, value in found if mode}
 
 
 def _day_of(at: int) -> str:
     return datetime.fromtimestamp(at // DAY * DAY / 1000, UTC).strftime("%Y-%m-%d")
 
 
-_LAST_PUBLISHED = "select mode, max(last_month) as last from statistics_periods group by mode"
+# One query: each sync asks.
+_BOUNDS = (
+    "select '', value from meta where name = 'statistics_first_day'"
+    " union all select mode, max(last_month) from statistics_periods group by mode"
+)
 
 
 def _listed(fact: str, value: str | None) -> str:

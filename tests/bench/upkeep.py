@@ -61,7 +61,7 @@ def _queue_page(site: BenchSite, times: int) -> Figure:
         bare = (
             "select * from referrals r join envelopes e on e.id = r.envelope join routes t on t.envelope = r.envelope"
             " where r.queue = ? and r.mode = ? and r.state <> 'closed'"
-            " order by coalesce(r.deadline, 9007199254740991), r.arrival limit 100"
+            " order by r.deadline, r.arrival limit 100"
         )
         limit = median_ms(lambda _: c.execute(bare, [queue, mode]).fetchall(), [0], times, time.process_time)
     with sign_in(site, login) as desk:

@@ -30,10 +30,18 @@ TRANSITIONS = state_table.read(
 
 
 def open_referral(
-    w: Connection, envelope: str, decision: RoutingDecision, *, mark: str = "", now: int
+    w: Connection,
+    envelope: str,
+    decision: RoutingDecision,
+    *,
+    arrival: int,
+    received: int,
+    mark: str = "",
+    now: int,
 ) -> list[AuditEvent]:
     """Put a screening into a queue, inside intake's transaction. Returns the audit event, which intake then appends.
 
+    `arrival` and `received` are the number and time (ms) of its arrival: a list of a queue reads no envelope for them.
     A referral that outlived its envelope continues; then there is no event.
     """
     id_ = secrets.token_hex(6)
@@ -47,6 +55,8 @@ def open_referral(
         decision.urgency,
         mark=decision.mark or mark,
         deadline=decision.deadline,
+        arrival=arrival,
+        received=received,
     )
     if not referrals.put_referral(w, referral, at=now):
         return []

@@ -168,7 +168,9 @@ def _release(w: Connection, item: WorkItem, rulebook: Rulebook, now: int) -> lis
     return [
         event
         for decision in decisions
-        for event in referrals.open_referral(w, found.id, decision, mark=found.outcome, now=now)
+        for event in referrals.open_referral(
+            w, found.id, decision, arrival=found.arrival, received=found.received, mark=found.outcome, now=now
+        )
     ]
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 from server.database.connection import Connection, savepoint
@@ -57,7 +57,9 @@ class _Batch:
         """Count an envelope that is stored. Raises Problem `storage.quota` if the tablet has no room for it."""
         if dev not in self.accounts:
             device = self.cached(w, devices.get_device, dev)
-            self.accounts[dev] = storage_budget.open_account(w, dev, device, budget)
+            if device is None:  # The sender's account is charged.
+                return
+            self.accounts[dev] = storage_budget.open_account(w, device, budget)
         self.accounts[dev].charge(size)
 
     def cached(self, w: Connection, ask: Callable[[Connection, str], T], about: str) -> T:
@@ -108,6 +110,8 @@ def store_all(
     Raises Problem `storage.quota` if the sender, or a tablet that signed, has used up its bytes. Then the request must
     store nothing.
     """
+    if not arrivals:
+        return []
     items = _store_batch(w, arrivals, _Sender(sender, rulebook, budget, now, counted))
     codes = [item.code for item in items if item.outcome == "rejected"]
     if codes and counted:
@@ -141,7 +145,8 @@ def _store_alone(w: Connection, arrival: ParsedEnvelope, sender: _Sender) -> Rec
     # others are stored.
     try:
         with savepoint(w):
-            return _store_together(w, [arrival], sender)[0]
+            device = devices.get_device(w, sender.device.dev) or sender.device  # What it stored has grown.
+            return _store_together(w, [arrival], replace(sender, device=device))[0]
     except sqlite3.DatabaseError as error:
         if not _concerns_one_row(error):
             raise
@@ -178,7 +183,7 @@ def _store_one(w: Connection, arrival: ParsedEnvelope, batch: _Batch, sender: _S
         )
         if outcome == "stored" and _is_held(w, batch, arrival.route, decisions):
             outcome = "held"
-    envelopes.put_envelope(w, envelope, outcome=outcome, at=now)
+    arrival_number = envelopes.put_envelope(w, envelope, outcome=outcome, at=now)
     if known.damaged:  # The server had lost it, and asked for it.
         envelopes.clear_damaged(w, envelope.id)
         damage.close_repaired(w, now=now)
@@ -186,7 +191,9 @@ def _store_one(w: Connection, arrival: ParsedEnvelope, batch: _Batch, sender: _S
     is_new = _store_route_and_work(w, envelope, arrival.route, outcome, now)
     for decision in decisions:
         mark = _mark_of_retired_form(w, batch, arrival.route) if outcome == "stored" else outcome
-        batch.events += referrals.open_referral(w, envelope.id, decision, mark=mark, now=now)
+        batch.events += referrals.open_referral(
+            w, envelope.id, decision, arrival=arrival_number, received=now, mark=mark, now=now
+        )
     if is_new and outcome not in ("conflict", "quarantined"):  # These are counted when a person releases them.
         batch.facts += statistics.screening_facts(arrival.route)
     return ReceiptItem(envelope.id, outcome, envelope.header.seq)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from server.database.connection import Connection
 from server.problems import Problem
-from server.store import tablet_usage
+from server.store import devices
 from server.store.devices import Device
 
 MIB = 1024 * 1024
@@ -54,18 +54,18 @@ class StorageAccount:
             raise Problem("storage.full") if self.taken > self.spare else Problem("storage.quota", dev=self.dev)
 
 
-def open_account(w: Connection, dev: str, device: Device | None, budget: StorageBudget) -> StorageAccount:
+def open_account(w: Connection, device: Device, budget: StorageBudget) -> StorageAccount:
     """Return how many more bytes of screenings a tablet may store now; a room of 0 or less: none."""
-    used, space = tablet_usage.get(w, dev), w.space()
+    space = w.space()
     spare = space.left // HEAVY_SHARE
-    if device is None or device.state != "certified":
+    if device.state != "certified":
         most = min(budget.tablet, space.left) // REVOKED_SHARE
-        return StorageAccount(dev, most - used.quarantined, spare, revoked=True)
+        return StorageAccount(device.dev, most - device.quarantined_bytes, spare, revoked=True)
     in_reserve = space.left < space.whole // RESERVE_SHARE
     most = min(budget.tablet, spare) if in_reserve else budget.tablet
-    return StorageAccount(dev, most - used.bytes, spare, revoked=False)
+    return StorageAccount(device.dev, most - device.stored_bytes, spare, revoked=False)
 
 
 def close_account(w: Connection, account: StorageAccount) -> None:
     """Count what a batch took for its tablet."""
-    tablet_usage.add(w, account.dev, account.taken, quarantined=account.taken if account.revoked else 0)
+    devices.count_stored(w, account.dev, account.taken, quarantined=account.taken if account.revoked else 0)
