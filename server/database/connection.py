@@ -39,6 +39,10 @@ class Result(Protocol):
     def rowcount(self) -> int:
         """Return how many rows the statement changed."""
 
+    @property
+    def lastrowid(self) -> int | None:
+        """Return the number of the row that the statement inserted."""
+
     def fetchone(self) -> Any:
         """Return the next row as a tuple, or None."""
 

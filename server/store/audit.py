@@ -15,7 +15,8 @@ from dataclasses import dataclass, field
 from server.database.connection import Connection, Row
 
 # Long enough for a SHA-256 in hex and a dotted action; without spaces, so that it cannot hold a sentence.
-_ID = re.compile(r"[A-Za-z0-9_.:@-]{0,80}")
+_ID_LETTERS = re.compile(r"[A-Za-z0-9_.:@-]*")
+_MOST_LETTERS = 80
 START = "0" * 64
 LOWEST = -(2**63)
 """Below every row: a tampered chain may have rows with negative numbers."""
@@ -62,7 +63,8 @@ def append_all(w: Connection, events: Sequence[AuditEvent], *, at: int) -> str:
     last, prev = get_head(w)
     new_rows = []
     for number, event in enumerate(events, last + 1):
-        if not all(_ID.fullmatch(value) for value in _id_texts(event)):
+        texts = _id_texts(event)
+        if max(map(len, texts)) > _MOST_LETTERS or not _ID_LETTERS.fullmatch("".join(texts)):
             raise ValueError(f"{event.action}: an audit row holds ids and codes only")
         digest = hash_entry(number, at, event.action, event.actor, event.subject, event.detail, prev)
         detail = _DETAIL.encode(dict(event.detail))
@@ -75,9 +77,9 @@ def append_all(w: Connection, events: Sequence[AuditEvent], *, at: int) -> str:
     return prev
 
 
-def _id_texts(event: AuditEvent) -> Iterator[str]:
-    yield from (event.action, event.actor, event.subject, *event.detail)
-    yield from (value for value in event.detail.values() if isinstance(value, str))
+def _id_texts(event: AuditEvent) -> list[str]:
+    texts = [event.action, event.actor, event.subject, *event.detail]
+    return texts + [value for value in event.detail.values() if isinstance(value, str)]
 
 
 def hash_entry(

@@ -38,9 +38,9 @@ class EnvelopeRecord:
 def put_envelope(w: Connection, envelope: Envelope, *, outcome: str, at: int) -> int:
     """Store an envelope and return the number of its arrival. Its bytes are stored exactly as they were signed."""
     header = envelope.header
-    (arrival,) = w.execute(
+    stored = w.execute(
         "insert into envelopes (id, dev, jti, chain, seq, kseq, prev, kid, outcome, body, size, received)"
-        " values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) returning arrival",
+        " values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         [
             envelope.id,
             header.dev,
@@ -55,8 +55,9 @@ def put_envelope(w: Connection, envelope: Envelope, *, outcome: str, at: int) ->
             len(envelope.raw),
             at,
         ],
-    ).fetchone()
-    return int(arrival)
+    )
+    assert stored.lastrowid is not None, "a row was inserted"
+    return stored.lastrowid
 
 
 _COLUMNS = "arrival, id, dev, jti, chain, seq, kid, outcome, received"
