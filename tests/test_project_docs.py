@@ -35,6 +35,7 @@ PLACE = re.compile(r"([\w/]+\.py):([\w.]+)")
 PATH = re.compile(r"(?:screening_forms|sync|server|tests|docs|locales)/[\w./-]*|[\w-]+\.(?:md|cfg|toml|txt)|Makefile")
 CODE = re.compile(r"[a-z]+\.[a-z_]+")
 FORMS = ROOT / "screening_forms"
+SECURITY = ROOT / "docs" / "security.md"
 NOT_OURS = {"constraints.txt", "nna.po", "offline.age", "ARCHIVO", "DIR", "mutagen", "tinytag"}
 """Files that a command makes, parts of paths, and packages that were tried and are not used."""
 EXAMPLES = {"pe_adult_2027_1"}
@@ -90,6 +91,14 @@ def test_every_test_that_a_document_names_is_there(file: Path) -> None:
 def test_every_path_that_a_document_names_exists(file: Path) -> None:
     paths = [found for word in code_words(file) if (found := word.partition(":")[0]) and PATH.fullmatch(found)]
     assert not [path for path in paths if not (ROOT / path).exists() and not _generated(path)]
+
+
+def test_every_promise_about_a_threat_names_its_test() -> None:
+    rows = [line for line in section(SECURITY, "What is protected, from whom").splitlines() if line.startswith("| ")]
+    assert len(rows) > 30
+    untested = [row for row in rows[1:] if not re.findall(r"`tests/test_\w+\.py`", row.split("|")[-2])]
+    assert not untested
+    assert {row.count("|") for row in rows} == {4}
 
 
 @every_document

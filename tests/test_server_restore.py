@@ -37,6 +37,7 @@ from server.store import envelopes, rollouts, worklist
 from support.backups import back_up_field, lose_database, open_backup, read_column, recipient, run_chaski, run_for_json
 from support.databases import destroy_leaf, edit_by_hand
 from support.intake import Field
+from support.intake import Tablet as SimulatedTablet
 from support.programs import PROGRAMS
 from support.waiting import wait_until
 from sync.documents import bundle
@@ -405,18 +406,24 @@ ACCEPTED = {
 }
 
 
+def damaged_backup(field: Field, identity: Path, folder: Path, harm: str) -> tuple[SimulatedTablet, list[bytes], Path]:
+    """Return a tablet, its three screenings, and a backup made after `harm`. The database is lost then."""
+    tablet = field.tablet()
+    raws = [field.envelope(tablet) for _ in range(3)]
+    field.push(tablet, *raws)
+    edit_by_hand(field.world.config.database, harm)
+    file = back_up_field(field, identity, folder)
+    field.services.db.close()
+    lose_database(field.world.data)
+    return tablet, raws, file
+
+
 @pytest.mark.parametrize("what", ACCEPTED)
 def test_a_damaged_backup_is_restored_only_if_a_person_accepts_what_is_lost(
     field: Field, world: World, identity: Path, backup_folder: Path, what: str
 ) -> None:
-    tablet = field.tablet()
-    raws = [field.envelope(tablet) for _ in range(3)]
-    field.push(tablet, *raws)
-    edit_by_hand(world.config.database, ACCEPTED[what])
-    file = back_up_field(field, identity, backup_folder)
-    field.services.db.close()
+    tablet, raws, file = damaged_backup(field, identity, backup_folder, ACCEPTED[what])
     assert ".damaged." in file.name
-    lose_database(world.data)
     words = ("restore", file, "--identity", identity, "--data", world.data)
     ran = run_chaski(*words)
     assert (ran.exit_code, "--accept-damage" in ran.stderr) == (1, True)
@@ -444,13 +451,7 @@ def test_a_damaged_backup_is_restored_only_if_a_person_accepts_what_is_lost(
 def test_damage_that_was_accepted_and_repaired_is_told_again_when_it_returns(
     field: Field, world: World, identity: Path, backup_folder: Path, harm: str
 ) -> None:
-    tablet = field.tablet()
-    raws = [field.envelope(tablet) for _ in range(3)]
-    field.push(tablet, *raws)
-    edit_by_hand(world.config.database, harm)
-    file = back_up_field(field, identity, backup_folder)
-    field.services.db.close()
-    lose_database(world.data)
+    tablet, raws, file = damaged_backup(field, identity, backup_folder, harm)
     run_for_json("restore", file, "--identity", identity, "--data", world.data, "--accept-damage")
     with closing(SqliteDatabase(world.config.database)) as db:
         again = replace(field, services=replace(field.services, db=db))
