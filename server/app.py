@@ -27,13 +27,12 @@ from server.api.staff.install import install_staff_api
 from server.api.tablets import install_tablet_api
 from server.config import Config, ConfigError, find_key_files, refuse_insecure, refuse_unfinished
 from server.database import snapshot
-from server.database.connection import Database
+from server.database.connection import Database, DatabaseDamagedError
 from server.database.sqlite import SqliteDatabase
 from server.flows.desks import routing
 from server.flows.operations import rollback_guard, scratch_files
 from server.listener import Listener, why_no_port
 from server.store import documents, queues
-from server.store.meta import BadMetaError
 from sync.documents import trust
 from sync.documents.signed import Document
 from sync.durations import MINUTE
@@ -95,7 +94,7 @@ def open_services(config: Config, now: Callable[[], int] = clock) -> Services:
         rules = _read_routing_rules(db)
         rollback_guard.renew_if_behind(db, config.database, own, now=now())
         return Services(config, db, own, rules, now, started=now())
-    except BadMetaError as error:
+    except DatabaseDamagedError as error:
         db.close()
         why = f"its {error} is missing or damaged; `chaski check` says what to do"
         raise ConfigError("CHASKI_DATA", f"the database {config.database} cannot be served: {why}") from error

@@ -20,7 +20,7 @@ from werkzeug.datastructures import LanguageAccept
 from werkzeug.exceptions import HTTPException
 from werkzeug.http import parse_accept_header
 
-from server.database.connection import DatabaseBusyError, DatabaseGoneError
+from server.database.connection import DatabaseBusyError, DatabaseDamagedError, DatabaseGoneError
 from sync.errors import SyncError, join_sentences
 
 MEDIA_TYPE = "application/problem+json"
@@ -134,6 +134,8 @@ def _storage_problem(error: Exception) -> Problem | None:
         return Problem("server.busy")
     if isinstance(error, DatabaseGoneError):
         return Problem("storage.gone")
+    if isinstance(error, DatabaseDamagedError):
+        return Problem("storage.damaged")
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
         return Problem("storage.full")
     if not isinstance(error, sqlite3.OperationalError):

@@ -20,7 +20,7 @@ from server.store import worklist
 from support.backups import back_up_field, lose_database, recipient, run_chaski, run_for_json
 from support.databases import destroy_page, edit_by_hand
 from support.intake import Field
-from sync.durations import DAY
+from sync.durations import DAY, MINUTE
 from sync.keys.key_pairs import SigningKey
 
 # The first line of an identity locked with a passphrase, armoured, as `age -p -a` and `chaski backup-key new` begin it.
@@ -103,6 +103,25 @@ def test_items_about_damage_close_with_the_next_good_backup(field: Field, identi
     field.push(tablet, raw)
     backup.write_daily(services.db, config, services.keys, now=FOUNDED + DAY)
     assert worklist.list_open(services.db.read()) == []
+
+
+def test_after_the_damage_is_repaired_a_good_backup_follows_within_the_hour(
+    field: Field, identity: Path, backup_folder: Path
+) -> None:
+    tablet, services = field.tablet(), field.services
+    raw = field.envelope(tablet)
+    field.push(tablet, raw)
+    config = daily_config(field, identity, backup_folder, keep=2)
+    edit_by_hand(config.database, "update envelopes set body = zeroblob(size)")
+
+    def run(minutes: int) -> int:
+        return backup.write_daily(services.db, config, services.keys, now=FOUNDED + minutes * MINUTE)
+
+    assert [run(minutes) for minutes in (0, 1, 59, 61, 600)] == [1, 0, 0, 0, 0], "the damage is not repaired"
+    field.push(tablet, raw)
+    assert run(601) == 1
+    assert backup.last_backup_time(backup_folder, services.keys) == FOUNDED + 601 * MINUTE
+    assert [run(minutes) for minutes in (602, 700)] == [0, 0]
 
 
 @pytest.mark.parametrize("table", ["envelopes", "referrals", "people"])

@@ -30,6 +30,7 @@ from support.databases import edit_by_hand
 from support.intake import ROUTE, Field, open_field
 from sync.durations import DAY
 from sync.envelope.verify import envelope_id
+from sync.exchange.messages import SIGNATURE_HEADER
 
 PAGE = 4096
 
@@ -377,6 +378,19 @@ def test_a_lost_or_damaged_generation_is_named_by_check_scrub_and_start(
     if subject == "generation":
         with pytest.raises(ConfigError, match="generation is missing or damaged"):
             open_services(field.world.config)
+
+
+@pytest.mark.parametrize(
+    "sql", ["delete from meta where name = 'generation'", "update meta set value = '' where name = 'generation'"]
+)
+def test_a_running_server_without_its_generation_promises_nothing_and_says_why(field: Field, sql: str) -> None:
+    tablet = field.tablet()
+    message = field.message(tablet, field.envelope(tablet))
+    edit_by_hand(field.world.config.database, sql)
+    client = tablet_api(field.services).test_client()
+    answer = client.post("/v1/sync", data=message.body, headers={SIGNATURE_HEADER: message.signature})
+    assert (answer.status_code, answer.get_json()["code"]) == (503, "storage.damaged")
+    assert field.rows("select count(*) from envelopes") == [(0,)]
 
 
 # Sixty bits

@@ -454,6 +454,8 @@ def test_a_tablet_with_a_number_far_above_the_servers_goes_down_and_keeps_its_ch
     assert (place.chain, place.request) == (tablet.outbox.envelopes.list_stored()[0].chain, number + 1), (
         "the refusal had the receipt already"
     )
+    told = office.field.services.db.read().row("select max(number) as number from audit")
+    assert told == {"number": tablet.outbox.sync_state.load().told.number}, "what it says counts for later"
 
 
 def test_a_sync_with_nothing_new_is_one_request_of_at_most_a_thousand_bytes(tablet: Tablet) -> None:

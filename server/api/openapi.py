@@ -40,6 +40,7 @@ COMMON_PROBLEMS = (
     "server.not_ready",
     "storage.failed",
     "storage.full",
+    "storage.damaged",
     "storage.gone",
 )
 _UNSAFE_METHODS = ("post", "put", "patch", "delete")

@@ -24,6 +24,10 @@ class DatabaseGoneError(Exception):
     it must not be promised to anyone, because the next start opens another file."""
 
 
+class DatabaseDamagedError(Exception):
+    """A fact that each database has is missing or damaged, and nothing can be promised without it. Names the fact."""
+
+
 @dataclass(frozen=True)
 class Space:
     """`whole`: how many bytes the database may use, by its limit and by what the disk has free; `left` of them."""

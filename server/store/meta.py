@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from server.database.connection import Connection
+from server.database.connection import Connection, DatabaseDamagedError
 
 # As the first migrations and `start_generation` write them.
 _GENERATION = re.compile(r"[A-Za-z0-9_-]{1,22}")
@@ -24,17 +24,13 @@ class Holdings:
     form_versions: int
 
 
-class BadMetaError(Exception):
-    """The generation or the pepper of the sign-ins is missing, or is not what a server writes."""
-
-
 def get_generation(c: Connection) -> str:
     """Return the generation: a random name of this database. It changes at a restore, so that tablets send again what
-    the lost disk held. Raises BadMetaError if it is missing or damaged."""
+    the lost disk held. Raises DatabaseDamagedError if it is missing or damaged."""
     found = c.row("select cast(value as blob) as value from meta where name = 'generation'")
     value = (found["value"] or b"").decode("utf-8", "replace") if found else ""  # A changed bit can make a null of it.
     if not _GENERATION.fullmatch(value):
-        raise BadMetaError("generation")
+        raise DatabaseDamagedError("generation")
     return str(value)
 
 

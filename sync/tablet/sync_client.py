@@ -148,8 +148,9 @@ def _recover(
         return None
     if again and not receipts:
         return None
-    if receipts is not None:
-        context.outbox.sync_state.record_receipts(batch, receipts, here=context.clock())
+    if receipts is not None and refusal.receipts is not None:
+        proof = refusal.receipts.to_bytes()
+        context.outbox.sync_state.record_receipts(batch, receipts, _last_row(receipts), proof, here=context.clock())
     context.outbox.sync_state.renumber(refusal.last)
     return receipts.items if receipts else ()
 

@@ -88,14 +88,22 @@ class SyncStateStore:
         if copied:
             self._counters.write_checkpoint()
 
-    def record_receipts(self, batch: Batch, receipts: Receipts, *, here: int) -> None:
-        """Store the receipts of a refused request (SPEC 11.3 rule 1); `here` is the tablet's clock (ms)."""
+    def record_receipts(self, batch: Batch, receipts: Receipts, told: AuditRow, proof: bytes, *, here: int) -> None:
+        """Store the receipts of a refused request (SPEC 11.3 rule 1), the audit row that they name, and their bytes;
+        `here` is the tablet's clock (ms)."""
         place = self.load()
-        items = tuple((item.id, item.outcome) for item in receipts.items)
-        self.record_answer(
-            batch,
-            SyncResult(receipts.generation, receipts.at, here, items, (), place.cursor, place.inventory, {}),
+        result = SyncResult(
+            receipts.generation,
+            receipts.at,
+            here,
+            receipts=tuple((item.id, item.outcome) for item in receipts.items),
+            events=(),
+            cursor=place.cursor,
+            inventory=place.inventory,
+            told=told,
+            proof=proof,
         )
+        self.record_answer(batch, result)
 
     def _record_told(self, result: SyncResult) -> None:
         """Keep the receipts that name the newest audit row of this generation: they prove what the server knew."""

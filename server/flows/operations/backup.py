@@ -22,11 +22,11 @@ from server.flows import damage
 from server.flows.damage import Fault
 from server.flows.operations import integrity, scratch_files
 from server.server_keys import ServerKeys
-from server.store import meta, worklist
+from server.store import gauges, meta, worklist
 from server.store.audit import SERVER
 from server.store.meta import Holdings
 from sync.documents.signed import Document
-from sync.durations import DAY
+from sync.durations import DAY, HOUR
 
 # A statement about the backup that only servers sign and read; it is not a protocol document.
 TYP = "chaski-1/backup+jws"
@@ -143,12 +143,12 @@ def _compare_with_disk(file: Path, sha256: str) -> None:
 def write_daily(db: Database, config: Config, keys: ServerKeys, *, now: int) -> int:
     """Write a backup unless one was made in the last day, then delete those beyond the number to keep.
 
+    A damaged one counts for the day only while the damage is on the work list, and for an hour in any case.
     Returns how many were written: 0 or 1. A failure, or damage in the database, stays on the work list until a good
     backup succeeds. A damaged one deletes no good one.
     """
     folder = config.backup_folder
-    # A file name in the future comes from a wrong clock and must not prevent today's backup.
-    if folder is None or any(now - DAY < _read_time(file) <= now for file in _list_all(folder, keys)):
+    if folder is None or not _is_due(db, folder, keys, now):
         return 0
     try:
         made = write_backup(
@@ -169,6 +169,13 @@ def write_daily(db: Database, config: Config, keys: ServerKeys, *, now: int) -> 
     for old in others[config.backup_keep - 1 :]:
         old.unlink()
     return 1
+
+
+def _is_due(db: Database, folder: Path, keys: ServerKeys, now: int) -> bool:
+    # A file name in the future comes from a wrong clock and must not prevent today's backup.
+    ages = {file: now - _read_time(file) for file in _list_all(folder, keys) if _read_time(file) <= now}
+    wait = DAY if gauges.has_open_item(db.read(), damage.KIND) else HOUR
+    return all(age >= (wait if _is_marked(file) else DAY) for file, age in ages.items())
 
 
 def _report(db: Database, code: str, now: int) -> None:

@@ -14,13 +14,12 @@ from functools import partial
 from pathlib import Path
 
 from server.database.commit_mark import CommitMark, MarkWriter, read_mark
-from server.database.connection import Connection, Database
+from server.database.connection import Connection, Database, DatabaseDamagedError
 from server.flows.forms import halts, rollouts
 from server.flows.operations import statistics
 from server.server_keys import ServerKeys
 from server.store import audit, meta, worklist
 from server.store.audit import SERVER
-from server.store.meta import BadMetaError
 from sync.documents.receipt import Receipts, shorten_head
 from sync.durations import WEEK
 from sync.exchange.messages import AuditRow
@@ -45,7 +44,7 @@ def keep_mark(database: Path, keys: ServerKeys, now: Callable[[], int]) -> Calla
             why = _contradiction("mark", c, last.number, lambda head: head == last.head)
             _start_after_rollback(c, keys, why, last, now())
             return partial(writer.write, _current_mark(c))
-        except BadMetaError:  # No receipt can be signed then either. The report about the damage must be stored.
+        except DatabaseDamagedError:  # No receipt is signed then either. The report about the damage must be stored.
             return lambda: None
 
     return read_next_mark
