@@ -98,6 +98,9 @@ def open_services(config: Config, now: Callable[[], int] = clock) -> Services:
         db.close()
         why = f"its {error} is missing or damaged; `chaski check` says what to do"
         raise ConfigError("CHASKI_DATA", f"the database {config.database} cannot be served: {why}") from error
+    except OSError as error:
+        db.close()
+        raise ConfigError("CHASKI_DATA", f"a file beside {config.database} cannot be used: {error}") from error
     except ConfigError:
         db.close()
         raise

@@ -19,6 +19,7 @@ from server.app import open_services
 from server.cli.demo.server_process import ServerProcess, free_ports
 from server.cli.demo.story import FORM, INTERVIEWEES, Demo, approve_tablet, enrol_tablet, publish_form, read_answers
 from server.cli.terminal import now_ms
+from server.config import ConfigError
 from server.database.commit_mark import CommitMark, MarkWriter, mark_file, read_mark
 from server.database.sqlite import SqliteDatabase
 from server.store import audit, chains, meta, worklist
@@ -200,6 +201,16 @@ DAMAGE: dict[Callable[[Path], None], str] = {
     lose_mark: "mark.missing",
     break_mark: "mark.missing",
 }
+
+
+def test_a_server_whose_mark_is_a_folder_says_so_and_does_not_start(field: Field) -> None:
+    """It could promise nothing: no commit would have a mark."""
+    field.services.db.close()
+    mark = mark_file(field.world.config.database)
+    mark.unlink()
+    mark.mkdir()
+    with pytest.raises(ConfigError, match=mark.name):
+        open_services(field.world.config)
 
 
 @pytest.mark.parametrize("damage", DAMAGE, ids=lambda damage: damage.__name__)
