@@ -11,20 +11,24 @@ import shutil
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pytest
 
 from conftest import World
+from server import server_keys
 from server.cli.demo.server_process import ServerProcess, free_ports, is_healthy
 from server.cli.demo.story import Demo, enrol_tablet, publish_form
 from server.cli.terminal import now_ms
 from server.database.sqlite import SqliteDatabase
+from server.flows.operations import scrub
 from support.forked_processes import Workers
 from support.hostile_server import assert_intact
 from support.waiting import wait_until
 from sync.durations import HOUR, YEAR
+from sync.envelope.verify import envelope_id
 from sync.tablet.client import Tablet
 
 KILLS = int(os.environ.get("KILLS", "20"))
@@ -46,6 +50,7 @@ class Aftermath:
     kept: tuple[str, ...]
     stored: tuple[tuple[str, str, int, str], ...]  # jti, chain, seq, outcome
     work_list: tuple[str, ...]
+    damaged: frozenset[str] = frozenset()
 
     def wrongs(self) -> list[str]:
         """Return the name of every broken promise."""
@@ -60,6 +65,7 @@ class Aftermath:
             "a number was used twice": {place for place, count in places.items() if count > 1},
             "a screening was not stored as such": {jti for jti, *_, outcome in self.stored if outcome != "stored"},
             "the work list has an item": set(self.work_list),
+            "stored bytes are damaged": self.damaged,
         }
         return [wrong for wrong, about in found.items() if about]
 
@@ -209,11 +215,29 @@ def remove_mark(struck: Struck) -> None:
     (struck.data / "chaski.db.mark").unlink()
 
 
+def rot_page(struck: Struck) -> None:
+    """Flip one bit in a page that holds a stored screening, and let the hourly job find it."""
+    database = struck.data / "chaski.db"
+    with closing(SqliteDatabase(database)) as db:
+        db.truncate_log()
+        bodies = [row["body"] for row in db.read().rows("select body from envelopes order by id")]
+    body, content = struck.chance.choice(bodies), bytearray(database.read_bytes())
+    place = -1
+    while place < 0:  # These bytes may lie in two pages.
+        start = struck.chance.randrange(len(body) - 32)
+        place = content.find(body[start : start + 32])
+    content[place] ^= 1 << struck.chance.randrange(7)
+    database.write_bytes(content)
+    keys = server_keys.load(struck.data / "keys").routes
+    with closing(SqliteDatabase(database)) as db:
+        assert scrub.scrub(db, database, keys=keys, now=now_ms()) >= 1
+
+
 def remove_file(struck: Struck) -> None:
     """Nothing more: the file was away while the server ran."""
 
 
-HARM = (take_snapshot, roll_back, take_older_database, rot_log, cut_log, remove_log, remove_mark, remove_file)
+HARM = (take_snapshot, roll_back, take_older_database, rot_log, rot_page, cut_log, remove_log, remove_mark, remove_file)
 
 
 @pytest.fixture
@@ -247,7 +271,7 @@ def look_at(struck: Struck) -> Aftermath:
     database = struck.stage.server.folders[0] / "chaski.db"
     assert_intact(database)
     db = SqliteDatabase(database)
-    stored = db.read().rows("SELECT jti, chain, seq, outcome FROM envelopes")
+    stored = db.read().rows("SELECT id, body, jti, chain, seq, outcome FROM envelopes")
     work_list = db.read().rows("SELECT kind FROM work_items WHERE closed IS NULL")
     db.close()
     return Aftermath(
@@ -256,6 +280,7 @@ def look_at(struck: Struck) -> Aftermath:
         kept=tuple(kept),
         stored=tuple((row["jti"], row["chain"], row["seq"], row["outcome"]) for row in stored),
         work_list=tuple(item["kind"] for item in work_list),
+        damaged=frozenset(row["id"] for row in stored if envelope_id(row["body"]) != row["id"]),
     )
 
 
@@ -326,6 +351,7 @@ GOOD = Aftermath(
         ({"stored": (GOOD.stored[0], ("b", "chain", 1, "stored"))}, "a number was used twice"),
         ({"stored": (GOOD.stored[0], ("b", "chain", 2, "fork"))}, "a screening was not stored as such"),
         ({"work_list": ("gap",)}, "the work list has an item"),
+        ({"damaged": frozenset({"a"})}, "stored bytes are damaged"),
     ],
 )
 def test_the_check_after_the_kills_detects_each_broken_promise(change: dict[str, object], wrong: str) -> None:
