@@ -8,6 +8,7 @@ from __future__ import annotations
 import fcntl
 import logging
 import signal
+import sqlite3
 import sys
 import threading
 import time
@@ -94,9 +95,10 @@ def open_services(config: Config, now: Callable[[], int] = clock) -> Services:
         rules = _read_routing_rules(db)
         rollback_guard.renew_if_behind(db, config.database, own, now=now())
         return Services(config, db, own, rules, now, started=now())
-    except DatabaseDamagedError as error:
+    except (DatabaseDamagedError, sqlite3.DatabaseError) as error:
         db.close()
-        why = f"its {error} is missing or damaged; `chaski check` says what to do"
+        why = f"its {error} is missing or damaged" if isinstance(error, DatabaseDamagedError) else str(error)
+        why += "; `chaski check` says what to do"
         raise ConfigError("CHASKI_DATA", f"the database {config.database} cannot be served: {why}") from error
     except OSError as error:
         db.close()

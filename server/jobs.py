@@ -94,7 +94,7 @@ def watch_rollouts(db: Database, config: Config, now: int) -> int:
 
 def check_slice(db: Database, config: Config, now: int) -> int:
     """Check a slice of the database against its hashes; what is damaged goes to the work list."""
-    return scrub.scrub(db, config.database, keys=server_keys.load(config.keys).routes, now=now)
+    return scrub.scrub(db, config.database, keys=server_keys.find_route_keys(config.keys), now=now)
 
 
 def watch_trust(db: Database, config: Config, now: int) -> int:

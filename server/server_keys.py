@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from sync.errors import SyncError
 from sync.keys.key_files import load_secret, save_secret
 from sync.keys.key_pairs import RouteKey, SigningKey
 
@@ -39,5 +40,17 @@ def create(folder: Path) -> ServerKeys:
 
 def load(folder: Path) -> ServerKeys:
     """Load all keys. The route key of an old epoch opens that epoch's routes. Raises SyncError or OSError."""
+    return ServerKeys(load_secret(folder / SIGNING_FILE, SigningKey), _load_route_keys(folder))
+
+
+def find_route_keys(folder: Path) -> dict[str, RouteKey]:
+    """Load the route keys for a check of the database; none if one cannot be read. What needs none is checked then."""
+    try:
+        return _load_route_keys(folder)
+    except (SyncError, OSError):
+        return {}
+
+
+def _load_route_keys(folder: Path) -> dict[str, RouteKey]:
     routes = (load_secret(path, RouteKey) for path in sorted(folder.glob("route-*.key")))
-    return ServerKeys(load_secret(folder / SIGNING_FILE, SigningKey), {route.kid: route for route in routes})
+    return {route.kid: route for route in routes}

@@ -8,22 +8,25 @@ from __future__ import annotations
 import os
 import random
 import shutil
+import sqlite3
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pytest
 
 from conftest import World
-from server import server_keys
+from server import config, server_keys
+from server.app import open_services
 from server.cli.demo.server_process import ServerProcess, free_ports, is_healthy
 from server.cli.demo.story import Demo, enrol_tablet, publish_form
 from server.cli.terminal import now_ms
+from server.config import ConfigError
 from server.database.sqlite import SqliteDatabase
-from server.flows.operations import scrub
+from server.flows.operations import integrity, scrub
 from support.forked_processes import Workers
 from support.hostile_server import assert_intact
 from support.waiting import wait_until
@@ -143,8 +146,32 @@ class Struck:
         self.workers.kill(self.server)
         harm(self)
         self.harms[harm.__name__] += 1
+        if self.is_mixed():
+            self.harms["mixed"] += 1
+            self.restore_by_hand()
         self.start_server((0,))
         wait_until(lambda: is_healthy(self.stage.server.tablets_url), "the server did not start again")
+
+    def is_mixed(self) -> bool:
+        """Return True if old and new pages stand side by side: the log was harmed just when a part of it was merged."""
+        copied = self.stage.folder / "copied"
+        shutil.rmtree(copied, ignore_errors=True)
+        shutil.copytree(self.data, copied)
+        with closing(sqlite3.connect(copied / "chaski.db")) as c:
+            try:
+                return bool(c.execute("pragma integrity_check").fetchall() != [("ok",)])
+            except sqlite3.DatabaseError:
+                return True
+
+    def restore_by_hand(self) -> None:
+        """Do what a person must: the server does not start with such a file, or names it when asked. No tablet is
+        promised anything. Then she puts the newest copy in its place."""
+        settings = config.load({"CHASKI_DATA": str(self.data), "CHASKI_PEOPLE_SECURE_COOKIE": "no"})
+        with suppress(ConfigError):
+            open_services(settings).db.close()
+            found = integrity.check_file(self.data / "chaski.db", keys={}, progress=lambda part: None)
+            assert found.faults, "nothing names the damage"
+        roll_back(self)
 
     def remove_under_server(self) -> None:
         """Remove the database until a tablet was refused, and put it back: nothing was promised meanwhile."""

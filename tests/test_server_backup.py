@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import base64
 import os
+from contextlib import closing, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -15,12 +16,14 @@ from conftest import FOUNDED, World
 from server.backup import archive, backup_key
 from server.backup.archive import BackupError
 from server.config import Config, ConfigError, find_key_files, load, refuse_insecure
+from server.database import snapshot
+from server.database.sqlite import SqliteDatabase
 from server.flows.operations import backup, scratch_files
 from server.store import worklist
 from support.backups import back_up_field, lose_database, recipient, run_chaski, run_for_json
 from support.databases import destroy_page, edit_by_hand
 from support.intake import Field
-from sync.durations import DAY, MINUTE
+from sync.durations import DAY, HOUR, MINUTE
 from sync.keys.key_pairs import SigningKey
 
 # The first line of an identity locked with a passphrase, armoured, as `age -p -a` and `chaski backup-key new` begin it.
@@ -122,6 +125,38 @@ def test_after_the_damage_is_repaired_a_good_backup_follows_within_the_hour(
     assert run(601) == 1
     assert backup.last_backup_time(backup_folder, services.keys) == FOUNDED + 601 * MINUTE
     assert [run(minutes) for minutes in (602, 700)] == [0, 0]
+
+
+@pytest.mark.parametrize("rotten", ["work_items", "work_items_by_chain", "work_items_about_chain", "people"])
+def test_a_rotten_page_neither_stops_the_daily_backup_nor_fills_the_disk(
+    field: Field, identity: Path, backup_folder: Path, rotten: str
+) -> None:
+    services = field.services
+    config = daily_config(field, identity, backup_folder, keep=2)
+    with services.db.write() as w:
+        for number in range(2_000):
+            worklist.add_item(w, kind="silent", dev=f"d{number}", at=number)
+    services.db.close()
+    destroy_page(config.database, rotten)
+    with closing(SqliteDatabase(config.database)) as db:
+        for hours in range(0, 96, 2):
+            with suppress(*snapshot.DAMAGE):  # What it found cannot be stored.
+                backup.write_daily(db, config, services.keys, now=FOUNDED + hours * HOUR)
+    days = [file.name.split("-")[-1][:8] for file in sorted(backup_folder.iterdir())]
+    assert days == ["20261120", "20261121"], "the newest two, one a day"
+
+
+def test_a_decision_about_damage_makes_no_backup_each_hour(field: Field, identity: Path, backup_folder: Path) -> None:
+    services = field.services
+    config = daily_config(field, identity, backup_folder, keep=14)
+    edit_by_hand(config.database, "update documents set body = cast(' ' || body as blob) where kind = 'registry'")
+    made = 0
+    for hours in range(48):
+        made += backup.write_daily(services.db, config, services.keys, now=FOUNDED + hours * HOUR)
+        for item in worklist.list_open(services.db.read()):
+            with services.db.write() as w:
+                worklist.record_decision(w, item.id, decision="seen", by="p", at=FOUNDED + hours * HOUR)
+    assert made == 2
 
 
 @pytest.mark.parametrize("table", ["envelopes", "referrals", "people"])

@@ -26,7 +26,7 @@ from server.flows.operations import health, integrity, scrub
 from server.flows.trust import enrolment
 from server.store import envelopes, meta, worklist
 from support.backups import run_chaski, run_for_json
-from support.databases import edit_by_hand
+from support.databases import destroy_page, edit_by_hand
 from support.intake import ROUTE, Field, open_field
 from sync.durations import DAY
 from sync.envelope.verify import envelope_id
@@ -60,7 +60,14 @@ def change_envelope(field: Field, raw: bytes, change: str = "body = zeroblob(siz
 
 # Receipts
 
-CHANGES = ["body = zeroblob(size)", "body = substr(body, 2)", "seq = seq + 1", "jti = 'j' || jti", "kid = 'x'"]
+CHANGES = [
+    "body = zeroblob(size)",
+    "body = substr(body, 2)",
+    "seq = seq + 1",
+    "jti = 'j' || jti",
+    "kid = 'x'",
+    "size = size + 1",
+]
 
 
 @pytest.mark.parametrize("change", CHANGES)
@@ -218,6 +225,8 @@ def test_a_chain_that_shows_more_than_it_has_counts_again_from_its_screenings(fi
     [
         ("update envelopes set body = zeroblob(size)", "envelope.changed"),
         ("update routes set province = '0801'", "route.changed"),
+        ("update routes set queue_kinds = null, mode = null", "route.changed"),
+        ("update envelopes set size = size + 1", "envelope.changed"),
         ("delete from envelopes", "envelope.missing"),
         ("update documents set body = cast(' ' || body as blob) where kind = 'registry'", "document.changed"),
         ("update versions set body = cast(' ' || body as blob)", "version.changed"),
@@ -391,6 +400,29 @@ def test_a_running_server_without_its_generation_promises_nothing_and_says_why(f
     answer = client.post("/v1/sync", data=message.body, headers={SIGNATURE_HEADER: message.signature})
     assert (answer.status_code, answer.get_json()["code"]) == (503, "storage.damaged")
     assert field.rows("select count(*) from envelopes") == [(0,)]
+
+
+@pytest.mark.parametrize("table", ["chains", "devices", "audit"])
+def test_a_server_with_an_unreadable_table_promises_nothing_and_says_why(field: Field, table: str) -> None:
+    tablet = field.tablet()
+    message = field.message(tablet, field.envelope(tablet))
+    database = field.world.config.database
+    field.services.db.close()
+    destroy_page(database, table)
+    field.services = replace(field.services, db=SqliteDatabase(database))
+    client = tablet_api(field.services).test_client()
+    answer = client.post("/v1/sync", data=message.body, headers={SIGNATURE_HEADER: message.signature})
+    assert (answer.status_code, answer.get_json()["code"]) == (503, "storage.damaged")
+
+
+def test_the_scrub_job_checks_without_the_servers_keys_what_needs_none(field: Field) -> None:
+    tablet = field.tablet()
+    field.push(tablet, field.envelope(tablet))
+    edit_by_hand(field.world.config.database, "update envelopes set body = zeroblob(size)")
+    for key in field.world.config.keys.iterdir():
+        key.unlink()
+    assert jobs.check_slice(field.services.db, field.services.config, field.now) >= 1
+    assert ("damage", "envelope.changed") in open_items(field)
 
 
 # Sixty bits

@@ -13,7 +13,7 @@ from server.database.form_migrations import migrations
 from server.database.sqlite import SqliteDatabase
 from server.flows.forms.rollouts import manifest_entries
 from server.flows.operations import statistics
-from server.store import rollouts, versions
+from server.store import devices, referrals, rollouts, versions
 from server.store import statistics as store
 from support.databases import writing_connection
 
@@ -149,6 +149,40 @@ def test_months_that_an_older_server_counted_openly_are_closed_without_tables(tm
         assert {(table.period, table.total) for table in found} == {("2026-12", 80)}, "November was read by day"
         training = statistics.list_tables(db, mode="training", now=1_800_000_000_000)
         assert {(table.period, table.total) for table in training} == {("2026-11", 90)}, "it had no open counts"
+
+
+@pytest.mark.parametrize("lost", ["seq = 1", "seq > 1", "seq = 9"])
+def test_a_referral_whose_envelope_was_deleted_does_not_stop_an_upgrade(tmp_path: Path, lost: str) -> None:
+    path = tmp_path / "chaski.db"
+    with closing(sqlite3.connect(path)) as c:
+        migrations.apply(sqlite_utils.Database(c), stop_before="tablet_budgets")
+        c.execute(
+            "insert into devices (dev, key, label, region, state, enrolled)"
+            " values ('d', x'00', 'l', '17', 'certified', 1)"
+        )
+        c.execute("insert into queues (id, site, kind, keyring, title) values ('q', '17', 'child', '17-child', 't')")
+        for seq in range(1, 4):
+            c.execute(
+                "insert into envelopes (id, dev, jti, chain, seq, kseq, prev, kid, outcome, body, size, received)"
+                " values (?, 'd', ?, 'c', ?, 1, '', 'k', ?, x'00', 10, 5)",
+                [f"e{seq}", f"j{seq}", seq, "stored" if seq < 3 else "quarantined"],
+            )
+            c.execute(
+                "insert into referrals (id, envelope, queue, kind, state, mode, urgency, mark, opened, deadline,"
+                " changed) values (?, ?, 'q', 'child', 'waiting', 'field', 'prompt', '', 2, 3, 2)",
+                [f"r{seq}", f"e{seq}"],
+            )
+        c.execute(f"delete from envelopes where {lost}")  # noqa: S608
+        kept = c.execute("select 'r' || seq, arrival from envelopes order by seq").fetchall()
+        (stored,) = c.execute("select coalesce(sum(size), 0) from envelopes").fetchone()
+        c.commit()
+    with closing(SqliteDatabase(path)) as db:
+        assert [(each.id, each.received) for each in referrals.list_open(db.read(), "q", "field")] == [
+            (id_, 5) for id_, _ in kept
+        ]
+        device = devices.get_device(db.read(), "d")
+        assert device is not None
+        assert device.stored_bytes == stored
 
 
 def test_opening_twice_changes_nothing(tmp_path: Path) -> None:

@@ -28,6 +28,7 @@ from support.clients import FORM, STORY, Office, PassingAnswer, answers
 from support.databases import writing_connection
 from support.intake import ROUTE, Field, Tablet
 from support.small_disk import mounted
+from support.waiting import wait_until
 from sync.documents import receipt
 from sync.documents.signed import Document
 from sync.durations import DAY
@@ -408,6 +409,22 @@ def test_the_last_part_of_the_database_is_kept_for_tablets_that_stored_little(wo
     assert server.push(thief, field.envelope(thief)) == (507, "storage.quota")
     assert server.push(honest, *(field.envelope(honest) for _ in range(40))) == (200, "")
     server.services.db.close()
+
+
+def test_space_that_another_program_took_is_noticed_within_a_second(world: World, tmp_path: Path) -> None:
+    with ExitStack() as stack:
+        disk = stack.enter_context(mounted(tmp_path / "disk", 48)).folder
+        shutil.copytree(world.data, disk, dirs_exist_ok=True)
+        server = SmallServer(world, data=disk)
+        stack.callback(server.services.db.close)
+
+        def left() -> int:
+            with server.services.db.write() as w:
+                return w.space().left
+
+        before = left()
+        (disk / "others").write_bytes(bytes(20 * MIB))
+        wait_until(lambda: left() < before - 19 * MIB, "the space was not measured again")
 
 
 @pytest.mark.parametrize(("revoked", "on_disk"), [(False, False), (True, False), (False, True), (True, True)])

@@ -272,7 +272,8 @@ def pages(db: Database) -> None:
     alter table referrals add column arrival integer not null default 0;
     alter table referrals add column received integer not null default 0;
     update referrals set (arrival, received) =
-      (select e.arrival, e.received from envelopes e where e.id = referrals.envelope);
+      (select e.arrival, e.received from envelopes e where e.id = referrals.envelope)
+      where envelope in (select id from envelopes);
     drop index referrals_by_queue;
     create index referrals_by_queue on referrals (queue, mode, state, deadline, arrival);
     create index work_items_in_order on work_items (id) where closed is null;

@@ -10,6 +10,7 @@ import os
 import shutil
 import sqlite3
 import threading
+import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager
@@ -61,7 +62,7 @@ class SqliteConnection:
 
     most_bytes = 0
     _patience = _PATIENCE_MS
-    _space, _answers_left = Space(0, 0), 0
+    _space, _answers_left, _measured = Space(0, 0), 0, 0.0
 
     def __init__(self, conn: sqlite3.Connection, path: Path) -> None:
         self.conn, self._path, self._log, self._folder = conn, path, log_of(path), path.parent
@@ -104,11 +105,12 @@ class SqliteConnection:
     def space(self) -> Space:
         """Return the space that the database may use, its log included. Only the writing connection knows its limit.
 
-        It is measured anew before the callers since can have stored a hundredth of what was left.
+        It is measured anew before the callers since can have stored a hundredth of what was left, and each second:
+        other programs fill the disk too.
         """
         self._answers_left -= 1
-        if self._answers_left < 0:
-            self._space = self._measure_space()
+        if self._answers_left < 0 or time.monotonic() >= self._measured + 1:
+            self._space, self._measured = self._measure_space(), time.monotonic()
             self._answers_left = self._space.left // (100 * _MOST_AT_ONCE)
         return self._space
 

@@ -97,6 +97,11 @@ def close_reports(db: Database, *, now: int) -> None:
                 worklist.close_resolved(w, kind=KIND, dev="", chain=item.chain, by=SERVER, at=now)
 
 
+def is_repaired(c: Connection, *, since: int) -> bool:
+    """Return True if the server itself closed an item about damage after this time (ms), and none is open."""
+    return worklist.was_resolved(c, kind=KIND, by=SERVER, since=since)
+
+
 def close_repaired(w: Connection, *, now: int) -> None:
     """Close the items about envelopes if none is damaged any more."""
     if not envelopes.list_damaged(w):

@@ -133,6 +133,16 @@ def count_stored(w: Connection, dev: str, size: int, *, quarantined: int) -> Non
     )
 
 
+def recount_stored(w: Connection) -> None:
+    """Count the stored bytes anew, after a restore that could not read them. What a tablet delivered for others is not
+    known any more."""
+    w.execute(
+        "update devices set (stored_bytes, quarantined_bytes) = (select coalesce(sum(size), 0),"
+        " coalesce(sum(size) filter (where outcome = 'quarantined'), 0) from envelopes e where e.dev = devices.dev)"
+        " where stored_bytes = 0"
+    )
+
+
 def replace_inventory(w: Connection, dev: str, inventory: Mapping[str, str], *, at: int) -> None:
     """Store which version of each form a tablet holds."""
     w.execute("delete from inventories where dev = ?", [dev])

@@ -157,7 +157,7 @@ def known_parts(c: Connection, envelope: Envelope) -> KnownParts:
 def _is_intact(c: Connection, envelope: Envelope) -> bool:
     held = c.execute(
         "select dev = :dev and jti = :jti and chain = :chain and seq = :seq and kseq = :kseq and prev = :prev"
-        " and kid = :kid and body = :raw from envelopes where id = :id",
+        " and kid = :kid and body = :raw and size = length(body) from envelopes where id = :id",
         {**vars(envelope.header), "raw": envelope.raw, "id": envelope.id},
     ).fetchone()
     return bool(held == (1,))

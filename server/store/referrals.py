@@ -135,10 +135,11 @@ class QueuePlace:
 
 START = QueuePlace(None, -1)
 # What follows a place, by two seeks in the index for each state: one alone would walk over all referrals with the same
-# deadline before the place.
+# deadline before the place. A referral whose envelope is lost cannot be shown, and must not end the list.
 _FOLLOWING = " union all ".join(
     "select * from (select rowid as row, deadline, arrival from referrals where queue = :queue and mode = :mode"  # noqa: S608
-    f" and state = '{state}' and {part} order by deadline, arrival limit :most)"
+    f" and state = '{state}' and {part} and exists (select 1 from envelopes e where e.id = envelope)"
+    " order by deadline, arrival limit :most)"
     for state in OPEN_STATES
     for part in ("deadline is :deadline and arrival > :arrival", "deadline > coalesce(:deadline, -1)")
 )
@@ -146,6 +147,14 @@ _PAGE = (
     f"{_SELECT} join ({_FOLLOWING} order by deadline, arrival limit :most) p on p.row = r.rowid"
     " order by p.deadline, p.arrival"
 )
+
+
+def recompute_arrivals(w: Connection) -> None:
+    """Set when each referral's envelope arrived, after a restore that could not read this."""
+    w.execute(
+        "update referrals set (arrival, received) = (select arrival, received from envelopes e where e.id = envelope)"
+        " where arrival = 0 and envelope in (select id from envelopes)"
+    )
 
 
 def find_queue_place(c: Connection, id_: str) -> QueuePlace | None:

@@ -141,7 +141,7 @@ def count_only_from(w: Connection, at: int) -> None:
 
 def _read_bounds(c: Connection) -> tuple[str, dict[str, str]]:
     """Return the first day of which a screening is counted, empty if no restore excludes any; and by mode the last
-    month that is published."""
+    month that is published. A damaged day counts nobody: a person who was published must not count again."""
     found = c.execute(_BOUNDS).fetchall()
     return "".join(str(value) for mode, value in found if not mode), {mode: value for mode, value in found if mode}
 

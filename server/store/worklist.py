@@ -84,6 +84,16 @@ def close_resolved(w: Connection, *, kind: str, dev: str, chain: str = "", by: s
     )
 
 
+def was_resolved(c: Connection, *, kind: str, by: str, since: int) -> bool:
+    """Return True if `by` closed an item of this kind at or after a time (ms), and none is open."""
+    sql = (
+        "select count(*) filter (where closed_by = ? and closed >= ?) > 0 and count(*) = count(closed) as resolved"
+        " from work_items where kind = ?"
+    )
+    (found,) = c.rows(sql, [by, since, kind])
+    return bool(found["resolved"])
+
+
 def record_decision(w: Connection, id_: int, *, decision: str, by: str, at: int) -> None:
     """Close an item with a person's decision."""
     w.execute("update work_items set closed = ?, closed_by = ?, decision = ? where id = ?", [at, by, decision, id_])

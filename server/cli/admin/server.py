@@ -22,7 +22,6 @@ from server.cli.terminal import json_option, now_ms, print_result, spinner
 from server.database import snapshot
 from server.flows.operations import audit, integrity
 from server.flows.trust import documents
-from sync.errors import SyncError
 from sync.wire.json_object import SHA256_HEX
 
 
@@ -134,10 +133,7 @@ def check_command(data: Path, as_json: bool) -> None:
     The server may be running. The result says what is wrong, where, and what to do. Exit code 1 if anything is.
     """
     served = require_server(config.Config(data=data))
-    try:
-        keys = server_keys.load(served.keys).routes
-    except (SyncError, OSError):  # A lost key is another fault. What needs none is checked all the same.
-        keys = {}
+    keys = server_keys.find_route_keys(served.keys)
     with spinner("Checking ...") as tell:
         telling = throttle(lambda part: tell(f"Checking: {part}"))
         found = integrity.check_file(served.database, keys=keys, progress=telling)

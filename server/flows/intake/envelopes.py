@@ -169,7 +169,7 @@ def _store_one(w: Connection, arrival: ParsedEnvelope, batch: _Batch, sender: _S
         return _count_rejection(w, arrival.id, arrival.code, sender)
     known = envelopes.known_parts(w, envelope)
     if known.id:
-        if not known.intact:
+        if known.damaged or not known.intact:
             batch.events.append(_repair(w, envelope, now))
         return ReceiptItem(envelope.id, "duplicate", envelope.header.seq)
     outcome = _choose_outcome(batch.cached(w, devices.get_device, envelope.header.dev), known)

@@ -22,7 +22,7 @@ from server.flows import damage
 from server.flows.damage import Fault
 from server.flows.operations import integrity, scratch_files
 from server.server_keys import ServerKeys
-from server.store import gauges, meta, worklist
+from server.store import meta, worklist
 from server.store.audit import SERVER
 from server.store.meta import Holdings
 from sync.documents.signed import Document
@@ -143,7 +143,7 @@ def _compare_with_disk(file: Path, sha256: str) -> None:
 def write_daily(db: Database, config: Config, keys: ServerKeys, *, now: int) -> int:
     """Write a backup unless one was made in the last day, then delete those beyond the number to keep.
 
-    A damaged one counts for the day only while the damage is on the work list, and for an hour in any case.
+    A damaged one counts for an hour only if the damage was repaired after it.
     Returns how many were written: 0 or 1. A failure, or damage in the database, stays on the work list until a good
     backup succeeds. A damaged one deletes no good one.
     """
@@ -157,6 +157,10 @@ def write_daily(db: Database, config: Config, keys: ServerKeys, *, now: int) -> 
     except (BackupError, OSError, *snapshot.DAMAGE) as error:
         _report(db, getattr(error, "code", type(error).__name__), now)
         raise
+    alike = _list_damaged(folder, keys) if made.faults else _list_backups(folder, keys)
+    others = [file for file in reversed(alike) if file != made.file]
+    for old in others[config.backup_keep - 1 :]:
+        old.unlink()
     if made.faults:
         _report(db, "backup.damaged", now)
         damage.report_faults(db, made.faults, now=now)
@@ -164,18 +168,20 @@ def write_daily(db: Database, config: Config, keys: ServerKeys, *, now: int) -> 
         damage.close_reports(db, now=now)
         with db.write() as w:
             worklist.close_resolved(w, kind="backup", dev="", by=SERVER, at=now)
-    alike = _list_damaged(folder, keys) if made.faults else _list_backups(folder, keys)
-    others = [file for file in reversed(alike) if file != made.file]
-    for old in others[config.backup_keep - 1 :]:
-        old.unlink()
     return 1
 
 
 def _is_due(db: Database, folder: Path, keys: ServerKeys, now: int) -> bool:
     # A file name in the future comes from a wrong clock and must not prevent today's backup.
-    ages = {file: now - _read_time(file) for file in _list_all(folder, keys) if _read_time(file) <= now}
-    wait = DAY if gauges.has_open_item(db.read(), damage.KIND) else HOUR
-    return all(age >= (wait if _is_marked(file) else DAY) for file, age in ages.items())
+    recent = [file for file in _list_all(folder, keys) if now - DAY < _read_time(file) <= now]
+    if not recent:
+        return True
+    if not _is_marked(recent[-1]) or now - _read_time(recent[-1]) < HOUR:
+        return False
+    try:
+        return damage.is_repaired(db.read(), since=_read_time(recent[-1]))
+    except snapshot.DAMAGE:  # The work list itself is damaged.
+        return False
 
 
 def _report(db: Database, code: str, now: int) -> None:

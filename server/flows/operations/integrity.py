@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import zipfile
 from collections.abc import Callable, Generator, Iterator, Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from io import BytesIO
@@ -117,14 +116,26 @@ def check_routes(c: Connection, keys: Mapping[str, RouteKey], first: int, last: 
     One whose key is not in `keys` is left out."""
     for start in range(first, last + 1, ROWS_AT_ONCE):
         stop = min(start + ROWS_AT_ONCE - 1, last)
-        for row in envelopes.list_route_rows(c, start, stop):
-            with suppress(SyncError):  # A damaged envelope is a finding of its own.
-                header = parse_envelope(row["body"]).header
-                if header.route.partition(".")[0] in keys:
-                    sealed = envelopes.route_columns(open_route(header.route, keys, header.jti))
-                    # A server of before may have left out a value that it did not know.
-                    if any(row[name] not in (None, value) for name, value in sealed.items()):
-                        yield Fault("route.changed", row["envelope"])
+        try:
+            changed = [row["envelope"] for row in envelopes.list_route_rows(c, start, stop) if _is_changed(keys, row)]
+        except snapshot.DAMAGE as error:
+            yield Fault("pages.damaged", "routes", str(error))
+        else:
+            yield from (Fault("route.changed", id_) for id_ in changed)
+
+
+def _is_changed(keys: Mapping[str, RouteKey], row: Row) -> bool:
+    try:
+        header = parse_envelope(row["body"]).header
+    except SyncError:  # A damaged envelope is a finding of its own.
+        return False
+    if header.route.partition(".")[0] not in keys:
+        return False
+    try:
+        sealed = envelopes.route_columns(open_route(header.route, keys, header.jti))
+    except SyncError:  # The server stores no route that it cannot open.
+        return True
+    return any(row[name] != value for name, value in sealed.items())
 
 
 def _check_all_routes(c: Connection, keys: Mapping[str, RouteKey]) -> Iterator[Fault]:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,10 +26,13 @@ from server.flows.operations import integrity, rollback_guard, scratch_files
 from server.flows.operations.backup import TYP, Progress
 from server.flows.trust import documents as trust_documents
 from server.server_keys import ServerKeys
-from server.store import audit, meta
+from server.store import audit, devices, envelopes, meta, referrals
+from server.store import integrity as integrity_store
 from server.store.audit import AuditEvent
 from server.store.meta import Holdings
 from sync.documents.signed import Document
+from sync.envelope.route import open_route
+from sync.envelope.verify import parse_envelope
 from sync.errors import SyncError
 from sync.wire.json_object import SHA256_HEX, JsonObject
 
@@ -101,6 +104,7 @@ def restore_backup(
                 raise _refuse_damage(faults)
             progress("copying what can be read")
             rows = _salvage(copied)
+            _recompute(copied, own)
             faults = integrity.check_file(copied, keys=own.routes, progress=progress).faults
         with closing(SqliteDatabase(copied)) as db:
             _check_owner(db, own)
@@ -144,6 +148,18 @@ def _salvage(copied: Path) -> dict[str, int]:
     finally:
         scratch_files.remove_database(fresh)
     return rows
+
+
+def _recompute(copied: Path, own: ServerKeys) -> None:
+    """Compute anew what was lost and follows from the envelopes: the routes of those in work, and what else stands
+    twice."""
+    with closing(SqliteDatabase(copied)) as db, db.write() as w:
+        for id_ in integrity_store.list_lost_routes(w):
+            with suppress(SyncError):  # Its desk sorts it by hand.
+                header = parse_envelope(envelopes.get_body(w, id_) or b"").header
+                envelopes.put_route(w, id_, open_route(header.route, own.routes, header.jti))
+        referrals.recompute_arrivals(w)
+        devices.recount_stored(w)
 
 
 def _refuse_to_overwrite(config: Config) -> None:

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
+from server.database import snapshot
 from server.database.commit_mark import CommitMark, MarkWriter, read_mark
 from server.database.connection import Connection, Database, DatabaseDamagedError
 from server.flows.forms import halts, rollouts
@@ -62,12 +63,16 @@ def _current_mark(c: Connection) -> CommitMark:
 def renew_if_behind(db: Database, database: Path, keys: ServerKeys, *, now: int) -> None:
     """Start a new generation if the database is behind its mark, or lost it. A database without one gets its first.
 
-    A mark that is older than the database is harmless: the process ended between commit and mark.
+    A mark that is older than the database is harmless: the process ended between commit and mark. Raises
+    DatabaseDamagedError if the database is behind and not sound: a log that lost its end after a part of it was merged
+    leaves old and new pages side by side.
     """
     mark, marked = read_mark(database), meta.has_mark(db.read())
     if mark is None and not marked:
         store_mark(db, database)
     why = _why_behind(db.read(), mark) if mark is not None or marked else ""
+    if why and (faults := snapshot.find_faults(db.read())):
+        raise DatabaseDamagedError(f"page structure ({faults[0]})")
     if why or not marked:
         with db.write() as w:
             meta.record_mark(w)
