@@ -26,7 +26,7 @@ from server.store import audit, chains, meta, worklist
 from server.store.chains import Gap
 from support.backups import read_column
 from support.clients import Office
-from support.databases import writing_connection
+from support.databases import destroy_page, writing_connection
 from support.intake import Field
 from support.intake import Tablet as SimulatedTablet
 from sync.documents import receipt
@@ -211,6 +211,20 @@ def test_a_server_whose_mark_is_a_folder_says_so_and_does_not_start(field: Field
     mark.mkdir()
     with pytest.raises(ConfigError, match=mark.name):
         open_services(field.world.config)
+
+
+@pytest.mark.parametrize("table", ["referrals", "chains", "people_copy"])
+def test_a_database_behind_its_mark_and_not_sound_does_not_start(field: Field, table: str) -> None:
+    """Its log lost its end when a part of it was merged: what is committed next could be lost at once."""
+    tablet = field.tablet()
+    field.push(tablet, field.envelope(tablet))
+    field.services.db.close()
+    database = field.world.config.database
+    destroy_page(database, table)
+    lose_mark(field.world.data)
+    with pytest.raises(ConfigError, match="chaski check"):
+        open_services(field.world.config)
+    assert not mark_file(database).exists(), "the next start judges in the same way"
 
 
 @pytest.mark.parametrize("damage", DAMAGE, ids=lambda damage: damage.__name__)
