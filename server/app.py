@@ -28,11 +28,12 @@ from server.api.staff.install import install_staff_api
 from server.api.tablets import install_tablet_api
 from server.config import Config, ConfigError, find_key_files, refuse_insecure, refuse_unfinished
 from server.database import snapshot
-from server.database.connection import Database, DatabaseDamagedError
+from server.database.connection import Database, DatabaseBusyError, DatabaseDamagedError
 from server.database.sqlite import SqliteDatabase
 from server.flows.desks import routing
 from server.flows.operations import rollback_guard, scratch_files
 from server.listener import Listener, why_no_port
+from server.server_keys import ServerKeys
 from server.store import documents, queues
 from sync.documents import trust
 from sync.documents.signed import Document
@@ -93,19 +94,32 @@ def open_services(config: Config, now: Callable[[], int] = clock) -> Services:
     try:
         refuse_insecure(config, demo=_is_demo(db), own=own.kids, key_files=key_files)
         rules = _read_routing_rules(db)
-        rollback_guard.renew_if_behind(db, config.database, own, now=now())
+        _renew_if_behind(db, config, own, now())
         return Services(config, db, own, rules, now, started=now())
-    except (DatabaseDamagedError, sqlite3.DatabaseError) as error:
+    except (DatabaseDamagedError, DatabaseBusyError, sqlite3.DatabaseError) as error:
         db.close()
-        why = f"its {error} is missing or damaged" if isinstance(error, DatabaseDamagedError) else str(error)
-        why += "; `chaski check` says what to do"
-        raise ConfigError("CHASKI_DATA", f"the database {config.database} cannot be served: {why}") from error
-    except OSError as error:
-        db.close()
-        raise ConfigError("CHASKI_DATA", f"a file beside {config.database} cannot be used: {error}") from error
+        raise ConfigError(
+            "CHASKI_DATA", f"the database {config.database} cannot be served: {_explain(error)}"
+        ) from error
     except ConfigError:
         db.close()
         raise
+
+
+def _renew_if_behind(db: Database, config: Config, own: ServerKeys, now: int) -> None:
+    try:
+        rollback_guard.renew_if_behind(db, config.database, own, now=now)
+    except OSError as error:
+        raise ConfigError("CHASKI_DATA", f"the mark of {config.database} cannot be used: {error}") from error
+
+
+def _explain(error: Exception) -> str:
+    if isinstance(error, DatabaseBusyError):
+        return "another program writes to it; stop that first"
+    if isinstance(error, DatabaseDamagedError):
+        return f"its {error} is missing or damaged; `chaski check` says what to do"
+    damaged = getattr(error, "sqlite_errorcode", 0) & 0xFF in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+    return f"{error}; `chaski check` says what to do" if damaged else str(error)
 
 
 def _refuse_no_server(config: Config) -> None:

@@ -31,6 +31,8 @@ from support.intake import ROUTE, Field, open_field
 from sync.durations import DAY
 from sync.envelope.verify import envelope_id
 from sync.exchange.messages import SIGNATURE_HEADER
+from sync.keys.key_pairs import RouteKey
+from sync.wire.encoding import b64u, unb64u
 
 PAGE = 4096
 
@@ -84,6 +86,52 @@ def test_a_damaged_screening_is_replaced_by_the_good_bytes_that_arrive(field: Fi
     assert field.rows("select subject from audit where action = 'envelope.repaired'") == [(id_,)]
     assert (open_items(field), envelopes.list_damaged(field.services.db.read())) == ([], [])
     assert check(field.world.config.database) == set()
+
+
+@pytest.mark.parametrize("column", ["jti", "chain", "kid"])
+def test_a_bit_in_a_stored_column_is_put_right_by_the_good_bytes(field: Field, column: str) -> None:
+    """In the file, not by SQL: the row and its index entries differ then."""
+    tablet, other = field.tablet(), field.tablet()
+    raw = field.envelope(tablet)
+    field.push(tablet, raw)
+    field.push(other, field.envelope(other))
+    before, database = field.rows("select * from envelopes order by arrival"), field.world.config.database
+    (row,) = field.rows(f"select id || dev || jti || chain, {column} from envelopes where arrival = 1")  # noqa: S608
+    beside, value = row
+    field.services.db.close()
+    content = bytearray(database.read_bytes())
+    place = content.index(beside.encode())
+    content[content.index(value.encode(), place + 64)] ^= 1
+    database.write_bytes(content)
+    field.services = replace(field.services, db=SqliteDatabase(database))
+    assert scrubbed(field) >= 1
+    assert {item.outcome for item in field.push(tablet, raw)} == {"duplicate"}
+    assert field.rows("select * from envelopes order by arrival") == before
+    assert check(database) == set()
+
+
+def test_a_bit_in_a_sealed_route_is_damage_of_its_screening_alone(field: Field) -> None:
+    tablet = field.tablet()
+    raw = field.envelope(tablet)
+    field.push(tablet, raw)
+    first = raw.partition(b".")[0]
+    header = bytearray(unb64u(first))
+    place = header.index(b'"route":"') + 60
+    header[place] = ord("A") if header[place] != ord("A") else ord("B")
+    changed = raw.replace(first, b64u(bytes(header)).encode(), 1)
+    id_ = envelope_id(raw)
+    edit_by_hand(field.world.config.database, f"update envelopes set body = x'{changed.hex()}' where id = '{id_}'")  # noqa: S608
+    assert {code for code, _ in check(field.world.config.database, field.world.config.keys)} == {"envelope.changed"}
+
+
+def test_an_unreadable_route_beyond_its_tablets_budget_is_no_damage(
+    field: Field, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("server.flows.desks.tablet_budget.OPEN_ITEMS", 1)
+    tablet = field.tablet()
+    field.push(tablet, *(field.envelope(tablet, route_key=RouteKey.generate().public) for _ in range(14)))
+    assert field.rows("select count(*) > 0 from deferred_items where kind = 'route'") == [(1,)]
+    assert check(field.world.config.database, field.world.config.keys) == set()
 
 
 @pytest.mark.parametrize("change", ["body = zeroblob(size)", "body = cast(body || 'A' as blob)"])

@@ -170,5 +170,6 @@ def list_lost_routes(c: Connection) -> list[str]:
         "select distinct envelope from referrals r where state <> 'closed'"
         " and not exists (select 1 from routes t where t.envelope = r.envelope)"
         " and not exists (select 1 from work_items i where i.envelope = r.envelope and i.kind = 'route')"
+        " and not exists (select 1 from deferred_items d where d.envelope = r.envelope and d.kind = 'route')"
     )
     return [str(item["envelope"]) for item in c.rows(sql)]

@@ -169,8 +169,11 @@ def _store_one(w: Connection, arrival: ParsedEnvelope, batch: _Batch, sender: _S
         return _count_rejection(w, arrival.id, arrival.code, sender)
     known = envelopes.known_parts(w, envelope)
     if known.id:
-        if known.damaged or not known.intact:
+        if not known.intact:
             batch.events.append(_repair(w, envelope, now))
+        elif known.damaged:
+            envelopes.clear_damaged(w, envelope.id)
+            damage.close_repaired(w, now=now)
         return ReceiptItem(envelope.id, "duplicate", envelope.header.seq)
     outcome = _choose_outcome(batch.cached(w, devices.get_device, envelope.header.dev), known)
     for dev in sorted({sender.device.dev, envelope.header.dev}):
@@ -201,7 +204,14 @@ def _store_one(w: Connection, arrival: ParsedEnvelope, batch: _Batch, sender: _S
 
 def _repair(w: Connection, envelope: Envelope, now: int) -> AuditEvent:
     """Replace damaged stored bytes by the good ones that arrived: `duplicate` promises that these are stored."""
-    envelopes.repair_envelope(w, envelope)
+    try:
+        with savepoint(w):
+            envelopes.repair_envelope(w, envelope)
+    except sqlite3.DatabaseError as error:
+        if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_CORRUPT:
+            raise
+        w.execute("reindex envelopes")  # The damaged value stands in the row alone, and its index entry was not found.
+        envelopes.repair_envelope(w, envelope)
     damage.close_repaired(w, now=now)
     return AuditEvent("envelope.repaired", envelope.header.dev, envelope.id)
 

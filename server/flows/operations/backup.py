@@ -157,18 +157,24 @@ def write_daily(db: Database, config: Config, keys: ServerKeys, *, now: int) -> 
     except (BackupError, OSError, *snapshot.DAMAGE) as error:
         _report(db, getattr(error, "code", type(error).__name__), now)
         raise
+    try:
+        if made.faults:
+            _report(db, "backup.damaged", now)
+            damage.report_faults(db, made.faults, now=now)
+        else:
+            damage.close_reports(db, now=now)
+            with db.write() as w:
+                worklist.close_resolved(w, kind="backup", dev="", by=SERVER, at=now)
+    finally:  # Neither keeps the other from being done.
+        _prune(folder, keys, config.backup_keep, made)
+    return 1
+
+
+def _prune(folder: Path, keys: ServerKeys, keep: int, made: WrittenBackup) -> None:
     alike = _list_damaged(folder, keys) if made.faults else _list_backups(folder, keys)
     others = [file for file in reversed(alike) if file != made.file]
-    for old in others[config.backup_keep - 1 :]:
+    for old in others[keep - 1 :]:
         old.unlink()
-    if made.faults:
-        _report(db, "backup.damaged", now)
-        damage.report_faults(db, made.faults, now=now)
-    else:
-        damage.close_reports(db, now=now)
-        with db.write() as w:
-            worklist.close_resolved(w, kind="backup", dev="", by=SERVER, at=now)
-    return 1
 
 
 def _is_due(db: Database, folder: Path, keys: ServerKeys, now: int) -> bool:
