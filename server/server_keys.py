@@ -44,7 +44,7 @@ def load(folder: Path) -> ServerKeys:
 
 
 def find_route_keys(folder: Path) -> dict[str, RouteKey]:
-    """Load the route keys for a check of the database; none if one cannot be read. What needs none is checked then."""
+    """Load the route keys for a check of the database; none if one cannot be read: the other checks need none."""
     try:
         return _load_route_keys(folder)
     except (SyncError, OSError):

@@ -164,8 +164,8 @@ class Struck:
                 return True
 
     def restore_by_hand(self) -> None:
-        """Do what a person must: the server does not start with such a file, or names it when asked. No tablet is
-        promised anything. Then she puts the newest copy in its place."""
+        """Put the newest copy in the place of a mixed database, as a person must. The server does not start with such a
+        file, or `chaski check` names the damage."""
         settings = config.load({"CHASKI_DATA": str(self.data), "CHASKI_PEOPLE_SECURE_COOKIE": "no"})
         with suppress(ConfigError):
             open_services(settings).db.close()

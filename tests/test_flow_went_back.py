@@ -215,7 +215,7 @@ def test_a_server_whose_mark_is_a_folder_says_so_and_does_not_start(field: Field
 
 @pytest.mark.parametrize("table", ["referrals", "chains", "people_copy"])
 def test_a_database_behind_its_mark_and_not_sound_does_not_start(field: Field, table: str) -> None:
-    """Its log lost its end when a part of it was merged: what is committed next could be lost at once."""
+    """Its log lost its end when a part of it was merged: the next commits could be lost at once."""
     tablet = field.tablet()
     field.push(tablet, field.envelope(tablet))
     field.services.db.close()

@@ -2,8 +2,8 @@
 
 SQLite has no checksums. Its integrity check compares each row with the row's index entries: an index over all columns
 is a copy that it checks. The database opens with it; salvage reads a damaged table through its copy. Rows with a hash
-of their own need no copy: envelopes, the audit chain, the bytes of recordings. Nor do routes: each stands sealed in its
-envelope, and a second index of them would cost intake a page for each screening.
+of their own need no copy: envelopes, the audit chain, the bytes of recordings. Routes need none either: each stands
+sealed in its envelope, and a copy would cost intake a page for each screening.
 """
 
 from __future__ import annotations

@@ -38,7 +38,7 @@ T = TypeVar("T")
 
 # How long a statement waits for a lock, and the merge of the log for readers (ms). Writers wait for the merge.
 _PATIENCE_MS, _MERGE_PATIENCE_MS = 10_000, 500
-# So many bytes can a request store that asked for the space before: its body of 8 MiB, and indexes.
+# The most bytes that a request stores after it asked for the space: its body of 8 MiB, and indexes.
 _MOST_AT_ONCE = 32 * 2**20
 # synchronous=FULL: a receipt is a promise that outlives a power cut. temp_store=MEMORY: no temporary file anywhere.
 _PRAGMAS = (
@@ -105,8 +105,8 @@ class SqliteConnection:
     def space(self) -> Space:
         """Return the space that the database may use, its log included. Only the writing connection knows its limit.
 
-        It is measured anew before the callers since can have stored a hundredth of what was left, and each second:
-        other programs fill the disk too.
+        It is measured anew each second, because other programs fill the disk too, and after so many calls as could
+        store a hundredth of what was left.
         """
         self._answers_left -= 1
         if self._answers_left < 0 or time.monotonic() >= self._measured + 1:

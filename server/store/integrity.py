@@ -26,8 +26,9 @@ class HashedTable:
     first_line: bool = False
 
 
+ENVELOPES = HashedTable("envelopes", "envelope", "id", "body", "sqlite_autoindex_envelopes_1")
 HASHED = (
-    HashedTable("envelopes", "envelope", "id", "body", "sqlite_autoindex_envelopes_1"),
+    ENVELOPES,
     HashedTable("documents", "document", "sha256", "body", "documents_copy", first_line=True),
     HashedTable("versions", "version", "sha", "body", "versions_copy", first_line=True),
     HashedTable("media", "recording", "sha256", "body", "media_copy"),

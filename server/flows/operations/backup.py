@@ -143,7 +143,7 @@ def _compare_with_disk(file: Path, sha256: str) -> None:
 def write_daily(db: Database, config: Config, keys: ServerKeys, *, now: int) -> int:
     """Write a backup unless one was made in the last day, then delete those beyond the number to keep.
 
-    A damaged one counts for an hour only if the damage was repaired after it.
+    After the damage is repaired, a damaged one counts for an hour only.
     Returns how many were written: 0 or 1. A failure, or damage in the database, stays on the work list until a good
     backup succeeds. A damaged one deletes no good one.
     """

@@ -138,7 +138,7 @@ def _is_changed(keys: Mapping[str, RouteKey], row: Row) -> bool:
 
 
 def _check_all_routes(c: Connection, keys: Mapping[str, RouteKey]) -> Iterator[Fault]:
-    yield from check_routes(c, keys, 1, integrity.last_position(c, HASHED[0]))
+    yield from check_routes(c, keys, 1, integrity.last_position(c, integrity.ENVELOPES))
 
 
 def _read_one_by_one(c: Connection, table: HashedTable, first: int, last: int) -> Generator[Fault, None, list[Row]]:

@@ -151,8 +151,8 @@ def _salvage(copied: Path) -> dict[str, int]:
 
 
 def _recompute(copied: Path, own: ServerKeys) -> None:
-    """Compute anew what was lost and follows from the envelopes: the routes of those in work, and what else stands
-    twice."""
+    """Compute lost values anew from the envelopes: the routes of those in work, the arrivals of referrals, and the
+    bytes that tablets stored."""
     with closing(SqliteDatabase(copied)) as db, db.write() as w:
         for id_ in integrity_store.list_lost_routes(w):
             with suppress(SyncError):  # Its desk sorts it by hand.

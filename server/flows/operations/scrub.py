@@ -67,17 +67,21 @@ def _guard(part: str, faults: Iterable[Fault]) -> Iterator[Fault]:
 
 
 def _check_table(c: Connection, table: HashedTable, positions: Positions) -> Iterator[Fault]:
-    first, last = positions.get(table.name, 0) + 1, integrity_store.last_position(c, table)
-    stop = min(last, first + ROWS_A_RUN[table.name] - 1)
-    positions[table.name] = stop if stop < last else 0
-    yield from integrity.check_rows(c, table, first, stop)
+    last = integrity_store.last_position(c, table)
+    yield from integrity.check_rows(c, table, *_next_slice(positions, table.name, last, ROWS_A_RUN[table.name]))
 
 
 def _check_routes(c: Connection, keys: Mapping[str, RouteKey], positions: Positions) -> Iterator[Fault]:
-    first, last = positions.get("routes", 0) + 1, integrity_store.last_position(c, HASHED[0])
-    stop = min(last, first + ROUTES_A_RUN - 1)
-    positions["routes"] = stop if stop < last else 0
-    yield from integrity.check_routes(c, keys, first, stop)
+    last = integrity_store.last_position(c, integrity_store.ENVELOPES)
+    yield from integrity.check_routes(c, keys, *_next_slice(positions, "routes", last, ROUTES_A_RUN))
+
+
+def _next_slice(positions: Positions, name: str, last: int, most: int) -> tuple[int, int]:
+    """Return the first and the last number to check now, and remember where the next run begins."""
+    first = positions.get(name, 0) + 1
+    stop = min(last, first + most - 1)
+    positions[name] = stop if stop < last else 0
+    return first, stop
 
 
 def _check_audit(c: Connection, positions: Positions) -> Iterator[Fault]:
