@@ -5,26 +5,28 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import fcntl
 import logging
 import signal
 import sqlite3
 import sys
-import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from typing import Any
 
+import uvloop
 from apscheduler.schedulers.background import BackgroundScheduler
 from flask import Flask
-from waitress import wasyncore
 
 from server import jobs, server_keys
 from server.api import client_address
+from server.api.asgi import TabletRequests, WholeRequests
 from server.api.flask_app import Services, configure_logging, create_app
 from server.api.staff.install import install_staff_api
+from server.api.sync_thread import SyncThread
 from server.api.tablets import install_tablet_api
 from server.config import Config, ConfigError, find_key_files, refuse_insecure, refuse_unfinished
 from server.database import snapshot
@@ -182,63 +184,67 @@ class Server:
     def __init__(self, services: Services) -> None:
         """Bind both ports. Raises ConfigError if one is taken."""
         self.services = services
-        self._channels: dict[int, Any] = {}
-        self._stopping = self._ended = False
-        self._ending = threading.RLock()
-        config = services.config
-        self.tablet_listener = self._listen(tablet_api(services), config.tablets_host, config.tablets_port)
-        self.staff_listener = self._listen(staff_api(services), config.people_host, config.people_port)
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._stopping, self._woken = False, asyncio.Event()
+        config, threads = services.config, services.config.threads
+        self._syncs = SyncThread(services)
+        self._apps = (
+            TabletRequests(tablet_api(services), threads, self._syncs),
+            WholeRequests(staff_api(services), threads),
+        )
+        self.tablet_listener = self._listen("TABLETS", self._apps[0], config.tablets_host, config.tablets_port)
+        self.staff_listener = self._listen("PEOPLE", self._apps[1], config.people_host, config.people_port)
+        self._listeners = (self.tablet_listener, self.staff_listener)
 
-    def _listen(self, app: Flask, host: str, port: int) -> Listener:
-        config = self.services.config
+    def _listen(self, name: str, app: WholeRequests, host: str, port: int) -> Listener:
         try:
-            return Listener(
-                app, self._channels, host=host, port=port, threads=config.threads, patience=config.request_seconds
-            )
+            return Listener(app, host=host, port=port, patience=self.services.config.request_seconds)
         except OSError as error:
-            setting = f"CHASKI_{app.name.upper()}_PORT"
-            raise _port_error(setting, host, port, error.strerror or str(error)) from error
+            raise _port_error(f"CHASKI_{name}_PORT", host, port, error.strerror or str(error)) from error
 
     def run(self) -> None:
         """Serve in this thread and run jobs in another until `stop`. Then finish open requests and close everything."""
+        self._syncs.start()
         scheduler = jobs.start_scheduler(self.services.db, self.services.config, self.services.now)
-        listeners = (self.tablet_listener, self.staff_listener)
         try:
-            offset = _clock_offset_ms()
-            while not self._stopping:
-                wasyncore.loop(timeout=1, use_poll=True, map=self._channels, count=1)
-                if abs(_clock_offset_ms() - offset) > _CLOCK_STEP_MS:
-                    offset = _clock_offset_ms()
-                    reschedule_jobs(scheduler)
-            for listener in listeners:
-                listener.accepting = False
-                listener.socket.close()
-                listener.del_channel()
-            self._finish(time.monotonic() + _STOP_SECONDS)
+            with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+                runner.run(self._serve(scheduler))
         finally:
+            self._loop = None
             scheduler.shutdown()
-            for listener in listeners:
-                listener.task_dispatcher.shutdown()
-                with self._ending:
-                    self._ended = True
-                    listener.trigger.close()
+            self._syncs.close()
+            for app in self._apps:
+                app.close()
             self.services.tasks.close()
             self.services.db.close()
 
-    def _finish(self, until: float) -> None:
-        while time.monotonic() < until and any(
-            channel.requests or channel.total_outbufs_len
-            for listener in (self.tablet_listener, self.staff_listener)
-            for channel in listener.active_channels.values()
-        ):
-            wasyncore.loop(timeout=0.05, use_poll=True, map=self._channels, count=1)
+    async def _serve(self, scheduler: BackgroundScheduler) -> None:
+        self._loop = asyncio.get_running_loop()
+        for listener in self._listeners:
+            listener.start()
+        offset = _clock_offset_ms()
+        while not self._stopping:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._woken.wait(), 1)
+            for listener in self._listeners:
+                listener.maintain()
+            if abs(_clock_offset_ms() - offset) > _CLOCK_STEP_MS:
+                offset = _clock_offset_ms()
+                reschedule_jobs(scheduler)
+        for listener in self._listeners:
+            listener.stop_accepting()
+        until = time.monotonic() + _STOP_SECONDS
+        while time.monotonic() < until and any(listener.works for listener in self._listeners):
+            await asyncio.sleep(0.05)
+        for listener in self._listeners:
+            listener.close()
 
     def stop(self) -> None:
         """Make `run` end. Safe to call from a signal handler and from another thread."""
-        with self._ending:
-            self._stopping = True
-            if not self._ended:  # A closed descriptor could be that of another file by now.
-                self.tablet_listener.pull_trigger()
+        self._stopping = True
+        if self._loop is not None:
+            with contextlib.suppress(RuntimeError):  # It has ended.
+                self._loop.call_soon_threadsafe(self._woken.set)
 
 
 def serve(config: Config, now: Callable[[], int] = clock) -> None:

@@ -1,4 +1,4 @@
-"""The HTTP listener of an API: waitress with fixed limits on connections, time, head size and memory.
+"""The HTTP listener of an API: uvicorn's reader with fixed limits on connections, time, head size and memory.
 
 `server.app` opens one listener per API. The limits exist so that slow or malformed senders cannot keep tablets out.
 Request bodies must stay in memory, within a bound; the listener must not write them to disk.
@@ -6,24 +6,23 @@ Request bodies must stay in memory, within a bound; the listener must not write 
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import logging
 import os
-import re
 import socket
 import time
 from collections import Counter
 from collections.abc import Iterable
+from email.utils import formatdate
 from functools import cached_property
 from http import HTTPStatus
 from typing import Any
 
-from waitress.adjustments import Adjustments
-from waitress.channel import HTTPChannel
-from waitress.parser import HTTPRequestParser, ParsingError
-from waitress.server import TcpWSGIServer
-from waitress.task import ErrorTask
-from waitress.utilities import Error, RequestEntityTooLarge
+import httptools
+from uvicorn.config import Config
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.server import ServerState
 
 from server import problems
 from server.client_network import network_of
@@ -31,15 +30,13 @@ from sync.exchange.messages import MAX_BODY_BYTES
 
 _log = logging.getLogger("chaski")
 MAX_HEAD_BYTES = 16 * 1024
-# A Content-Length with this many digits is valid, but int() refuses to parse it.
-_LONG_LENGTH = re.compile(r"[0-9]{1000,}")
 # Open connections per listener. At the limit, the listener closes the slowest waiting connection to accept a new one.
 MAX_CONNECTIONS = 400
 # Connections that wait in the system's queue, and the minimum age in seconds of a connection that may be closed.
 BACKLOG, GRACE_SECONDS = 4096, 1
 # Unanswered requests that one connection may send; Chaski's clients send one.
 MAX_PIPELINED = 8
-# Bytes in memory per listener: arriving, queued, or not yet fetched. At the limit, the same rule applies.
+# Bytes in memory per listener: arriving, in work, or not yet fetched. At the limit, the same rule applies.
 MAX_BYTES_IN_MEMORY = 64 * 1024 * 1024
 # A sender at this rate (bytes per second) gets more time; the slowest line of a tablet is faster.
 MIN_BYTES_PER_SECOND = 1024
@@ -49,74 +46,41 @@ LINGER_SECONDS, LINGER_BYTES = 5, 16 * 1024 * 1024
 
 def why_no_port(host: str, port: int) -> str:
     """Return the system's reason why a port cannot be bound, or "" if it can. The check itself does not listen."""
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
-        with socket.socket(family) as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            if family == socket.AF_INET6:
-                probe.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-            probe.bind((host, port))
+        _bind(host, port).close()
     except OSError as wrong:
         return os.strerror(wrong.errno) if wrong.errno else str(wrong)
     return ""
 
 
-class LengthRequired(Error):  # type: ignore[misc]  # noqa: N818 (named like waitress' own)
-    """A chunked body. The parser rejects it, because its length is unknown before it arrives."""
-
-    code = HTTPStatus.LENGTH_REQUIRED
-
-
-class Parser(HTTPRequestParser):  # type: ignore[misc]
-    """Parses one request. Rejects a chunked body as soon as its head is complete."""
-
-    path = ""  # For an unreadable head: waitress reads this attribute when the client has disconnected.
-
-    def parse_header(self, header_plus: bytes) -> None:
-        """Parse the head. A ValueError inside waitress becomes a ParsingError, so the client gets status 400."""
-        try:
-            super().parse_header(header_plus)
-        except ValueError as wrong:  # From int(), which rejects very long numbers, or from urlsplit().
-            if not _LONG_LENGTH.fullmatch(self.headers.get("CONTENT_LENGTH", "")):
-                raise ParsingError("Head is invalid") from wrong
-            self.error = RequestEntityTooLarge("")
-        if self.chunked:
-            self.body_rcv, self.error = None, LengthRequired("")
-
-    def received(self, data: bytes) -> int:
-        """Parse received bytes. A rejected request gets no `100 Continue`."""
-        consumed: int = super().received(data)
-        if self.error:
-            self.expect_continue = False
-        return consumed
+def _bind(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    bound = socket.socket(family)
+    try:
+        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if family == socket.AF_INET6:
+            bound.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        bound.bind((host, port))
+    except OSError:
+        bound.close()
+        raise
+    return bound
 
 
-class ProblemTask(ErrorTask):  # type: ignore[misc]
-    """Answers a malformed request with a problem document, like both APIs."""
-
-    def execute(self) -> None:
-        """Write the response and close the connection."""
-        language = problems.choose_language(self.request.headers.get("ACCEPT_LANGUAGE", ""))
-        status, document = problems.document_of_status(self.request.error.code, language)
-        _log.info("refused", extra={"fields": {"status": status}})
-        self.status = f"{status} {HTTPStatus(status).phrase}"
-        self.response_headers.append(("Content-Type", problems.MEDIA_TYPE))
-        self.set_close_on_finish()
-        self.content_length = len(document)
-        self.write(document)
+class _RefusedHeadError(Exception):
+    """Ends the reading of a request whose head alone says that it is refused."""
 
 
-class Channel(HTTPChannel):  # type: ignore[misc]
+class Channel(HttpToolsProtocol):
     """One connection. A turn is the time in which the client must send a request or fetch a response."""
 
-    parser_class = Parser
-    error_task_class = ProblemTask
-    refused = False
-    lingering = False
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
+    def __init__(self, listener: Listener, address: str) -> None:
+        super().__init__(listener.config, listener.state, {}, listener.loop)
+        self.listener, self.address = listener, address
+        self.heads, self.head_bytes, self.body_bytes, self.unfetched = 0, 0, 0, 0
+        self.in_head, self.lingering = True, False
+        self.refused: HTTPStatus | None = None
         self._new_turn()
-        super().__init__(*args, **kwargs)
 
     def _new_turn(self) -> None:
         self.began, self.moved, self.silent = time.monotonic(), 0, True
@@ -124,17 +88,34 @@ class Channel(HTTPChannel):  # type: ignore[misc]
     @cached_property
     def network(self) -> str:
         """The network that the client connects from. Strangers with 2^64 addresses count as one."""
-        return network_of(self.addr[0])
+        return network_of(self.address)
+
+    @property
+    def works(self) -> bool:
+        """True if the server works on a request of this connection."""
+        return self.cycle is not None and not self.cycle.response_complete and not self.cycle.more_body
 
     @property
     def waits(self) -> bool:
         """True if the server waits for the client."""
-        return not self.will_close and bool(not self.requests or self.total_outbufs_len)
+        return not self.works or self.unfetched_bytes() > 0
 
     @property
     def idle(self) -> bool:
         """True if no byte of a request has arrived and no response waits to be fetched."""
-        return self.silent and not self.total_outbufs_len
+        return self.silent and not self.unfetched_bytes()
+
+    @property
+    def held(self) -> int:
+        """Bytes of this connection in memory."""
+        return self.body_bytes + self.unfetched_bytes()
+
+    def unfetched_bytes(self) -> int:
+        """Return how many bytes of responses the client has not fetched; what it did fetch counts as its progress."""
+        left = self.transport.get_write_buffer_size() if self.transport is not None else 0
+        self.moved += max(self.unfetched - left, 0)
+        self.unfetched = left
+        return left
 
     def pace(self, now: float) -> float:
         """Return the client's rate in bytes per second. A new turn starts with one second at the minimum rate."""
@@ -142,122 +123,262 @@ class Channel(HTTPChannel):  # type: ignore[misc]
 
     def is_late(self, now: float, patience: int) -> bool:
         """True if the client is slower than the minimum rate allows. `patience`: the basic time in seconds."""
+        if not self.waits:
+            return False
         allowed = LINGER_SECONDS if self.lingering else patience + self.moved / MIN_BYTES_PER_SECOND
-        return self.waits and now - self.began > allowed
+        return now - self.began > allowed
 
     def drop(self) -> None:
         """Close the connection without a response."""
-        # The loop closes it later: a descriptor that is freed here could already belong to the next connection.
-        self.refused, self.will_close = False, True
+        self.listener.channels.pop(self, None)
+        if self.transport is not None:
+            self.transport.abort()
 
-    @property
-    def held(self) -> int:
-        """Bytes of this connection in memory."""
-        arriving: int = self.request.body_bytes_received if self.request else 0
-        queued: int = sum(request.body_bytes_received for request in self.requests)
-        return arriving + queued + int(self.total_outbufs_len)
+    # Reading
 
-    def received(self, data: bytes) -> bool:
-        """Parse received bytes of one or more requests."""
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Begin to read, unless the connection was dropped meanwhile."""
+        super().connection_made(transport)
+        if self not in self.listener.channels:
+            transport.abort()
+
+    def data_received(self, data: bytes) -> None:
+        """Read received bytes of one or more requests; drop them after an early error response."""
         if self.silent:
             self._new_turn()
             self.silent = False
         self.moved += len(data)
-        taken: bool = super().received(data)
-        if len(self.requests) > MAX_PIPELINED:
+        if self.refused is not None:
+            if self.moved > LINGER_BYTES:
+                self.drop()
+            return
+        heads = self.heads
+        try:
+            self.parser.feed_data(data)
+        except httptools.HttpParserUpgrade:  # No other protocol is offered, and what follows would be in that one.
+            self.cycle.keep_alive = False
+        except httptools.HttpParserError as wrong:
+            self._refuse(_status_of(wrong))
+            return
+        self.head_bytes += len(data) if self.in_head and self.heads == heads else 0
+        if self.head_bytes > MAX_HEAD_BYTES:
+            self._refuse(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE)
+        elif len(self.pipeline) > MAX_PIPELINED:
             self.drop()
         elif self.held > MAX_HEAD_BYTES:
-            self.server.make_room()
-        return taken
+            self.listener.make_room()
 
-    def send(self, data: bytes, do_close: bool = True) -> int:
-        """Send bytes of a response. Returns the number of bytes sent."""
-        sent: int = super().send(data, do_close)
-        self.moved += sent
-        return sent
+    def on_message_begin(self) -> None:
+        """Begin a request."""
+        super().on_message_begin()
+        self.head_bytes, self.in_head = 0, True
 
-    def service(self) -> None:
-        """Answer one request in a worker thread. Then a new turn of the client begins."""
-        self.refused = self.requests[0].error is not None
-        super().service()
+    def on_headers_complete(self) -> None:
+        """Judge the head of a request, before any of its body is read."""
+        size = len(self.url) + sum(len(name) + len(value) + 4 for name, value in self.headers)
+        if size > MAX_HEAD_BYTES:
+            raise _RefusedHeadError(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE)
+        for name, value in self.headers:
+            if name == b"transfer-encoding":  # The length of a chunked body is unknown before it arrives.
+                chunked = value.lower() == b"chunked"
+                raise _RefusedHeadError(HTTPStatus.LENGTH_REQUIRED if chunked else HTTPStatus.BAD_REQUEST)
+            if name == b"content-length" and _is_too_long(value):
+                raise _RefusedHeadError(HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
+        if not self.url.isascii():
+            raise _RefusedHeadError(HTTPStatus.BAD_REQUEST)
+        self.in_head, self.heads = False, self.heads + 1
+        super().on_headers_complete()
+
+    def on_body(self, body: bytes) -> None:
+        """Take a part of a body."""
+        self.body_bytes += len(body)
+        super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        """End a request. The next byte belongs to the head of another one."""
+        super().on_message_complete()
+        self.head_bytes, self.in_head = 0, True
+
+    # Answering
+
+    def on_response_complete(self) -> None:
+        """Begin a new turn of the client, or the next request that it has sent already."""
         self._new_turn()
-
-    def handle_read(self) -> None:
-        """Read received bytes; drop them after an early error response."""
-        if not self.lingering:
-            super().handle_read()
+        if self.transport.is_closing():
             return
-        self.moved += len(self.recv(self.adj.recv_bytes))
-        if self.moved > LINGER_BYTES:
-            super().handle_close()
+        self.flow.resume_reading()
+        if self.pipeline:
+            self._start_asgi_task(*self.pipeline.pop())
+            return
+        self.body_bytes = 0
+        if self.refused is not None:
+            self._answer_refused()
 
-    def handle_close(self) -> None:
-        """Close the connection. After an early error response, close only the sending half at first."""
-        if self.refused:
-            self.refused, self.will_close = False, False
-            self._new_turn()
-            with contextlib.suppress(OSError):
-                self.socket.shutdown(socket.SHUT_WR)
-                self.lingering = True
+    def _refuse(self, status: HTTPStatus) -> None:
+        """Read no more requests. Answer the refused one with a problem document, after those before it."""
+        self.refused = status
+        if self.cycle is not None and not self.cycle.response_complete:
+            if not self.cycle.more_body:
                 return
-        super().handle_close()
+            self.cycle.disconnected = True  # Its body is malformed: the app gets the end of the connection.
+            self.cycle.message_event.set()
+        self._answer_refused()
+
+    def _answer_refused(self) -> None:
+        """Send the problem document, like both APIs do, and close the sending half of the connection."""
+        assert self.refused is not None
+        asked = dict(self.headers or ()).get(b"accept-language", b"").decode("latin-1")
+        status, document = problems.document_of_status(self.refused, problems.choose_language(asked))
+        _log.info("refused", extra={"fields": {"status": status}})
+        head = (
+            f"HTTP/1.1 {status} {HTTPStatus(status).phrase}\r\ncontent-type: {problems.MEDIA_TYPE}\r\n"
+            f"content-length: {len(document)}\r\ndate: {formatdate(usegmt=True)}\r\nconnection: close\r\n\r\n"
+        )
+        self._new_turn()
+        self.lingering = True
+        self.flow.resume_reading()
+        self.transport.write(head.encode() + document)
+        with contextlib.suppress(OSError):
+            self.transport.write_eof()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Forget the connection, and accept another one."""
+        super().connection_lost(exc)
+        self.listener.channels.pop(self, None)
+        self.listener.accept_more()
 
 
-class Listener(TcpWSGIServer):  # type: ignore[misc]
+def _status_of(wrong: httptools.HttpParserError) -> HTTPStatus:
+    """Return the status for a request that cannot be read."""
+    refused = wrong.__context__
+    if isinstance(refused, _RefusedHeadError):
+        return HTTPStatus(refused.args[0])
+    # A length with this many digits is valid, but the reader has no number for it.
+    return HTTPStatus.REQUEST_ENTITY_TOO_LARGE if "overflow" in str(wrong).lower() else HTTPStatus.BAD_REQUEST
+
+
+def _is_too_long(length: bytes) -> bool:
+    digits = length.strip().lstrip(b"0")
+    return len(digits) > len(str(MAX_BODY_BYTES)) or int(digits or b"0") > MAX_BODY_BYTES + 1
+
+
+class Listener:
     """One listening port. Raises OSError if it cannot be bound."""
 
-    channel_class = Channel
+    loop: asyncio.AbstractEventLoop
 
-    def __init__(
-        self, app: Any, channels: dict[int, Any], *, host: str, port: int, threads: int, patience: int
-    ) -> None:
+    def __init__(self, app: Any, *, host: str, port: int, patience: int) -> None:
         self.patience = patience
-        in_memory = MAX_BYTES_IN_MEMORY
-        limits = Adjustments(
-            host=host,
-            port=port,
-            threads=threads,
-            connection_limit=4 * MAX_CONNECTIONS,
-            backlog=BACKLOG,
-            max_request_header_size=MAX_HEAD_BYTES,
-            max_request_body_size=MAX_BODY_BYTES + 1,
-            inbuf_overflow=in_memory,
-            outbuf_overflow=in_memory,
-            outbuf_high_watermark=in_memory,  # A worker never waits for a client that does not fetch its responses.
-            recv_bytes=64 * 1024,
-            cleanup_interval=1,
-            log_socket_errors=False,
-            clear_untrusted_proxy_headers=False,
-            ident=None,
+        self.channels: dict[Channel, None] = {}
+        self.config = Config(
+            app,
+            interface="asgi3",
+            ws="none",
+            lifespan="off",
+            log_config=None,
+            access_log=False,
+            proxy_headers=False,
         )
-        super().__init__(app, map=channels, adj=limits)
+        self.config.load()
+        self.state = ServerState()
+        self.socket = _bind(host, port)
+        self.socket.setblocking(False)
+        self.socket.listen(BACKLOG)
+        self._accepts = False
 
-    def maintenance(self, now: float) -> None:
-        """Close late connections. Waitress calls this about once per second."""
+    @property
+    def port(self) -> int:
+        """The port that it listens on."""
+        return int(self.socket.getsockname()[1])
+
+    def start(self) -> None:
+        """Accept connections in the running event loop, until `close`."""
+        self.loop = asyncio.get_running_loop()
+        self._tell_date()
+        self._accepts = True
+        self.loop.add_reader(self.socket, self._accept_waiting)
+
+    def maintain(self) -> None:
+        """Close late connections. The server calls this once per second."""
         moment = time.monotonic()
-        for channel in list(self.active_channels.values()):
+        for channel in list(self.channels):
             if channel.is_late(moment, self.patience):
                 channel.drop()
+        self._tell_date()
+        self.accept_more()
 
-    def readable(self) -> bool:
-        """True if the listener can accept a connection now. Until then it waits in the system's queue."""
-        return super().readable() and (len(self.active_channels) < MAX_CONNECTIONS or self._may_drop())
+    def _tell_date(self) -> None:
+        self.state.default_headers = [(b"date", formatdate(usegmt=True).encode())]
 
-    def _may_drop(self) -> bool:
+    def stop_accepting(self) -> None:
+        """Refuse new connections, and close each open one when its request is answered."""
+        self.loop.remove_reader(self.socket)
+        self.socket.close()
+        for channel in list(self.channels):
+            if channel.transport is not None:
+                channel.shutdown()
+
+    def close(self) -> None:
+        """Close all connections."""
+        for channel in list(self.channels):
+            channel.drop()
+
+    @property
+    def works(self) -> bool:
+        """True if a request is not answered yet, or an answer not sent."""
+        return any(channel.works or channel.unfetched_bytes() for channel in self.channels)
+
+    def accept_more(self) -> None:
+        """Accept connections again, if that was put off because of the limit."""
+        if not self._accepts and self.socket.fileno() >= 0 and self._has_room():
+            self._accepts = True
+            self.loop.add_reader(self.socket, self._accept_waiting)
+
+    def accept(self) -> tuple[socket.socket, str] | None:
+        """Accept a connection. Returns it with the client's address, or None if no connection waits."""
+        try:
+            line, address = self.socket.accept()
+        except OSError:  # Gone already, or no descriptor is free: the next call, or the next second, goes on.
+            return None
+        return line, str(address[0])
+
+    def _accept_waiting(self) -> None:
+        """Accept all connections that wait; at the limit, drop another one for each, or put it off."""
+        while True:
+            if not self._has_room():
+                self._accepts = False
+                self.loop.remove_reader(self.socket)
+                return
+            accepted = self.accept()
+            if accepted is None:
+                return
+            if len(self.channels) >= MAX_CONNECTIONS:
+                self._drop_one(self.channels)
+            line, address = accepted
+            line.setblocking(False)
+            channel = Channel(self, address)
+            self.channels[channel] = None
+            self.loop.create_task(self._connect(channel, line))
+
+    async def _connect(self, channel: Channel, line: socket.socket) -> None:
+        try:
+            await self.loop.connect_accepted_socket(lambda: channel, line)
+        except OSError:
+            self.channels.pop(channel, None)
+            line.close()
+
+    def _has_room(self) -> bool:
+        """True if a connection can be accepted now. Until then it waits in the system's queue."""
         # A client that is dropped at once reconnects and sends everything again. A thousand tablets may sync at once.
-        worst = self._worst(self.active_channels.values())
+        if len(self.channels) < MAX_CONNECTIONS:
+            return True
+        worst = self._worst(self.channels)
         return worst is not None and time.monotonic() - worst.began > GRACE_SECONDS
-
-    def handle_accept(self) -> None:
-        """Accept a connection; at the limit, drop another one first."""
-        if len(self.active_channels) >= MAX_CONNECTIONS:
-            self._drop_one(self.active_channels.values())
-        super().handle_accept()
 
     def make_room(self) -> None:
         """Drop connections until the bytes in memory are within the limit."""
         while True:
-            holding = [each for each in self.active_channels.values() if each.held and not each.will_close]
+            holding = [each for each in self.channels if each.held]
             if sum(channel.held for channel in holding) <= MAX_BYTES_IN_MEMORY or not self._drop_one(holding):
                 return
 

@@ -211,5 +211,6 @@ def configure_logging(stream: TextIO, level: str) -> None:
     handler = logging.StreamHandler(stream)
     handler.setFormatter(JsonFormatter())
     logging.getLogger("apscheduler").setLevel(logging.WARNING)  # Its info level logs every run of every job.
-    logging.getLogger("waitress").setLevel(logging.WARNING)  # Its lower levels log client addresses.
+    logging.getLogger("uvicorn").setLevel(logging.ERROR)  # Its lower levels log client addresses.
+    logging.getLogger("asyncio").setLevel(logging.ERROR)
     logging.basicConfig(handlers=[handler], level=level.upper(), force=True)

@@ -190,7 +190,7 @@ def run_servers(opened: Field) -> Iterator[tuple[int, int]]:
     thread = threading.Thread(target=server.run)
     thread.start()
     try:
-        yield int(server.tablet_listener.effective_port), int(server.staff_listener.effective_port)
+        yield server.tablet_listener.port, server.staff_listener.port
     finally:
         server.stop()
         thread.join()

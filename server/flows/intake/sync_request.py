@@ -69,13 +69,7 @@ def answer_request(
     Raises NumberRefusedError, with the receipts as a member, after the request's envelopes were stored; and Problem
     `storage.quota` if the tablet has used up its bytes.
     """
-    dev = messages.claimed_signer(message.signature)
-    request = messages.read_request(message, get_device_key(db, dev))
-    arrivals = [
-        envelope_intake.inspect_envelope(raw, partial(get_device_key, db), keys.routes) for raw in request.envelopes
-    ]
-    digest = hashlib.sha256(message.body).hexdigest()
-    call = _Call(dev, request, digest, arrivals, _read_proof(db, request), rulebook, budget, now)
+    call = read_call(db, message, keys, rulebook, budget, now)
     try:
         applied = db.group_commit(lambda w: _apply(w, call, keys))
     except Problem as error:
@@ -86,6 +80,19 @@ def answer_request(
     if applied.refused is not None:
         raise _refuse(applied, response)
     return messages.write_response(response, keys.signing), applied.items
+
+
+def read_call(
+    db: Database, message: Message, keys: ServerKeys, rulebook: Rulebook, budget: StorageBudget, now: int
+) -> _Call:
+    """Read and verify a request and its envelopes."""
+    dev = messages.claimed_signer(message.signature)
+    request = messages.read_request(message, get_device_key(db, dev))
+    arrivals = [
+        envelope_intake.inspect_envelope(raw, partial(get_device_key, db), keys.routes) for raw in request.envelopes
+    ]
+    digest = hashlib.sha256(message.body).hexdigest()
+    return _Call(dev, request, digest, arrivals, _read_proof(db, request), rulebook, budget, now)
 
 
 def _refuse(applied: _Applied, response: Response) -> NumberRefusedError:

@@ -1,0 +1,115 @@
+"""The thread that answers sync requests: all that are ready in one transaction, without Flask.
+
+One commit costs the same for one request or many, and much of what a request needs to know is the same for all. The
+thread leaves whatever is unusual to the Flask app, which answers each request alone.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import secrets
+import threading
+import time
+from collections import Counter, deque
+from dataclasses import dataclass
+
+from server.api.flask_app import Services
+from server.flows.desks.routing import Rulebook
+from server.flows.intake import sync_group
+from server.flows.intake.storage_budget import MIB, StorageBudget
+from server.flows.intake.sync_group import GroupAnswer
+from sync.exchange.messages import PATH, Message
+
+_log = logging.getLogger("chaski")
+# The most requests, and bytes of them, in one transaction: those that come after wait for all of them.
+MOST_REQUESTS, MOST_BYTES = 64, 1024 * 1024
+
+
+@dataclass(frozen=True)
+class _Waiting:
+    """A request, its arrival (perf_counter), and where its answer is awaited."""
+
+    message: Message
+    began: float
+    loop: asyncio.AbstractEventLoop
+    answered: asyncio.Future[Message | None]
+
+
+class SyncThread:
+    """Answers sync requests in one thread of its own, from `start` to `close`."""
+
+    def __init__(self, services: Services) -> None:
+        config = services.config
+        self._services = services
+        self._rulebook = Rulebook(services.rules, config.deadline_hours)
+        self._budget = StorageBudget(config.tablet_max_mb * MIB)
+        self._ready: deque[_Waiting] = deque()
+        self._changed = threading.Condition()
+        self._closing = False
+        self._thread = threading.Thread(target=self._run, name="syncs", daemon=True)
+
+    def start(self) -> None:
+        """Begin to answer."""
+        self._thread.start()
+
+    def close(self) -> None:
+        """End the thread, after the requests that wait."""
+        with self._changed:
+            self._closing = True
+            self._changed.notify()
+        if self._thread.ident is not None:
+            self._thread.join()
+
+    def answer(self, message: Message, loop: asyncio.AbstractEventLoop) -> asyncio.Future[Message | None]:
+        """Return the future answer to a request, for this event loop; None: it has to be answered alone."""
+        answered: asyncio.Future[Message | None] = loop.create_future()
+        with self._changed:
+            self._ready.append(_Waiting(message, time.perf_counter(), loop, answered))
+            self._changed.notify()
+        return answered
+
+    def _run(self) -> None:
+        while group := self._take_group():
+            services = self._services
+            try:
+                answers = sync_group.answer_group(
+                    services.db,
+                    [waiting.message for waiting in group],
+                    keys=services.keys,
+                    rulebook=self._rulebook,
+                    now=services.now(),
+                    budget=self._budget,
+                )
+            except Exception:
+                _log.exception("group failed")
+                answers = [None] * len(group)
+            # The answers leave first: what is logged and counted costs time that no tablet has to wait.
+            group[0].loop.call_soon_threadsafe(_deliver, group, answers)
+            for waiting, answer in zip(group, answers, strict=True):
+                if answer is not None:
+                    self._record(waiting, answer)
+
+    def _take_group(self) -> list[_Waiting]:
+        """Wait for requests, and return those that are ready; empty at the end."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._ready or self._closing)
+            group, size = list[_Waiting](), 0
+            while self._ready and len(group) < MOST_REQUESTS and size < MOST_BYTES:
+                group.append(self._ready.popleft())
+                size += len(group[-1].message.body)
+            return group
+
+    def _record(self, waiting: _Waiting, answer: GroupAnswer) -> None:
+        seconds = time.perf_counter() - waiting.began
+        outcomes = dict(Counter(item.outcome for item in answer.items))
+        line = {"method": "POST", "route": PATH, "status": 200, "ms": round(seconds * 1000, 1)}
+        _log.info("request", extra={"fields": {**line, "request": secrets.token_hex(6), **outcomes}})
+        self._services.metrics.count_request(door="tablets", method="POST", route=PATH, status=200, seconds=seconds)
+        self._services.metrics.count_envelopes(outcomes)
+
+
+def _deliver(group: list[_Waiting], answers: list[GroupAnswer | None]) -> None:
+    for waiting, answer in zip(group, answers, strict=True):
+        if not waiting.answered.done():
+            waiting.answered.set_result(answer.message if answer else None)
