@@ -77,7 +77,7 @@ class Channel(HttpToolsProtocol):
     def __init__(self, listener: Listener, address: str) -> None:
         super().__init__(listener.config, listener.state, {}, listener.loop)
         self.listener, self.address = listener, address
-        self.heads, self.head_bytes, self.body_bytes, self.unfetched = 0, 0, 0, 0
+        self.parts, self.head_bytes, self.body_bytes, self.unfetched = 0, 0, 0, 0
         self.in_head, self.lingering = True, False
         self.refused: HTTPStatus | None = None
         self._new_turn()
@@ -152,7 +152,7 @@ class Channel(HttpToolsProtocol):
             if self.moved > LINGER_BYTES:
                 self.drop()
             return
-        heads = self.heads
+        before = self.parts
         try:
             self.parser.feed_data(data)
         except httptools.HttpParserUpgrade:  # No other protocol is offered, and what follows would be in that one.
@@ -160,7 +160,7 @@ class Channel(HttpToolsProtocol):
         except httptools.HttpParserError as wrong:
             self._refuse(_status_of(wrong))
             return
-        self.head_bytes += len(data) if self.in_head and self.heads == heads else 0
+        self.head_bytes += len(data) if self.in_head and self.parts == before else 0
         if self.head_bytes > MAX_HEAD_BYTES:
             self._refuse(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE)
         elif len(self.pipeline) > MAX_PIPELINED:
@@ -186,7 +186,7 @@ class Channel(HttpToolsProtocol):
                 raise _RefusedHeadError(HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
         if not self.url.isascii():
             raise _RefusedHeadError(HTTPStatus.BAD_REQUEST)
-        self.in_head, self.heads = False, self.heads + 1
+        self.in_head, self.parts = False, self.parts + 1
         super().on_headers_complete()
 
     def on_body(self, body: bytes) -> None:
@@ -197,7 +197,7 @@ class Channel(HttpToolsProtocol):
     def on_message_complete(self) -> None:
         """End a request. The next byte belongs to the head of another one."""
         super().on_message_complete()
-        self.head_bytes, self.in_head = 0, True
+        self.head_bytes, self.in_head, self.parts = 0, True, self.parts + 1
 
     # Answering
 

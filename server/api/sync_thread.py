@@ -81,7 +81,7 @@ class SyncThread:
                     now=services.now(),
                     budget=self._budget,
                 )
-            except Exception:
+            except Exception:  # noqa: BLE001 (the thread must go on; answered alone, each gets its problem)
                 _log.exception("group failed")
                 answers = [None] * len(group)
             # The answers leave first: what is logged and counted costs time that no tablet has to wait.

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from server.database.connection import Connection, Row
@@ -25,6 +25,7 @@ SERVER = "server"
 """The actor of an action that no person and no tablet caused."""
 _DETAIL = json.JSONEncoder(sort_keys=True)
 _FIELDS = json.JSONEncoder(sort_keys=True, separators=(",", ":"))
+_INSERT = "insert into audit (number, at, action, actor, subject, detail, prev, hash) values (?, ?, ?, ?, ?, ?, ?, ?)"
 
 
 @dataclass(frozen=True)
@@ -60,21 +61,37 @@ def append(
 
 def append_all(w: Connection, events: Sequence[AuditEvent], *, at: int) -> str:
     """Append a row for each event, in order, and return the chain's new head. Raises ValueError as `append` does."""
-    last, prev = get_head(w)
-    new_rows = []
-    for number, event in enumerate(events, last + 1):
-        texts = _id_texts(event)
-        if max(map(len, texts)) > _MOST_LETTERS or not _ID_LETTERS.fullmatch("".join(texts)):
-            raise ValueError(f"{event.action}: an audit row holds ids and codes only")
-        digest = hash_entry(number, at, event.action, event.actor, event.subject, event.detail, prev)
-        detail = _DETAIL.encode(dict(event.detail))
-        new_rows.append((number, at, event.action, event.actor, event.subject, detail, prev, digest))
-        prev = digest
-    w.executemany(
-        "insert into audit (number, at, action, actor, subject, detail, prev, hash) values (?, ?, ?, ?, ?, ?, ?, ?)",
-        new_rows,
-    )
-    return prev
+    appender = Appender(w)
+    appender.add(events, at=at)
+    appender.write()
+    return appender.head[1]
+
+
+class Appender:
+    """Appends to the chain, which it reads once and writes once. Nothing else may append before `write`; if something
+    did, the numbers are taken, and `write` raises the database's error."""
+
+    def __init__(self, w: Connection) -> None:
+        self._w, self._rows = w, list[tuple[int, int, str, str, str, str, str, str]]()
+        self.head = get_head(w)
+
+    def add(self, events: Iterable[AuditEvent], *, at: int) -> None:
+        """Add events, in order. Raises ValueError if a value is not an id or a code."""
+        last, prev = self.head
+        for number, event in enumerate(events, last + 1):
+            texts = _id_texts(event)
+            if max(map(len, texts)) > _MOST_LETTERS or not _ID_LETTERS.fullmatch("".join(texts)):
+                raise ValueError(f"{event.action}: an audit row holds ids and codes only")
+            digest = hash_entry(number, at, event.action, event.actor, event.subject, event.detail, prev)
+            detail = _DETAIL.encode(dict(event.detail)) if event.detail else "{}"
+            self._rows.append((number, at, event.action, event.actor, event.subject, detail, prev, digest))
+            last, prev = number, digest
+        self.head = (last, prev)
+
+    def write(self) -> None:
+        """Write the rows."""
+        self._w.executemany(_INSERT, self._rows)
+        self._rows.clear()
 
 
 def _id_texts(event: AuditEvent) -> list[str]:

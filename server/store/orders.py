@@ -58,6 +58,12 @@ def list_orders_by_tablet(c: Connection, devs: Collection[str]) -> dict[str, lis
     return found
 
 
+def list_tablets_with_orders(c: Connection, devs: Collection[str]) -> set[str]:
+    """Return those of these tablets that have orders."""
+    sql = f"select dev from orders where dev in ({', '.join('?' * len(devs))})"  # noqa: S608 (places)
+    return {item["dev"] for item in c.rows(sql, [*devs])}
+
+
 def mark_carried_out(w: Connection, dev: str, number: int, *, at: int) -> None:
     """Mark a tablet's orders up to a number as carried out."""
     sql = "update orders set carried_out = ? where dev = ? and number <= ? and carried_out is null"

@@ -8,6 +8,7 @@ The sync request and jobs open items, people close them. Gaps and silences also 
 from __future__ import annotations
 
 import json
+from collections.abc import Collection
 from dataclasses import dataclass, fields
 
 from server.database.connection import Connection
@@ -82,6 +83,12 @@ def close_resolved(w: Connection, *, kind: str, dev: str, chain: str = "", by: s
         "update work_items set closed = ?, closed_by = ? where kind = ? and dev = ? and chain = ? and closed is null",
         [at, by, kind, dev, chain],
     )
+
+
+def list_tablets_with_open_items(c: Connection, devs: Collection[str]) -> set[str]:
+    """Return those of these tablets about which an item is open."""
+    sql = f"select dev from work_items where dev in ({', '.join('?' * len(devs))}) and closed is null"  # noqa: S608
+    return {item["dev"] for item in c.rows(sql, [*devs])}
 
 
 def was_resolved(c: Connection, *, kind: str, by: str, since: int) -> bool:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, TypeVar
 
 from server.database.connection import Connection, savepoint
 from server.flows import damage
@@ -18,9 +17,10 @@ from server.flows.desks import referrals, routing, tablet_budget
 from server.flows.desks.routing import RoutingDecision, Rulebook
 from server.flows.forms import halts
 from server.flows.intake import gaps, storage_budget
+from server.flows.intake.shared_facts import SharedFacts
 from server.flows.intake.storage_budget import StorageAccount, StorageBudget
 from server.problems import Problem
-from server.store import audit, devices, envelopes, keyrings, statistics, versions
+from server.store import devices, envelopes, keyrings, statistics, versions
 from server.store.audit import AuditEvent
 from server.store.devices import Device
 from server.store.envelopes import KnownParts
@@ -30,8 +30,6 @@ from sync.envelope.route import Route, open_route
 from sync.envelope.verify import Envelope, envelope_id, parse_envelope, verify_envelope
 from sync.errors import SyncError
 from sync.keys.key_pairs import RouteKey, VerifyKey
-
-T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -45,29 +43,27 @@ class ParsedEnvelope:
 
 
 class _Batch:
-    """The envelopes of one request: cached store queries, and the audit events and counts to write once at the end."""
+    """The envelopes of one request: what its tablets may store, and the audit events and counts to write at the
+    end."""
 
-    def __init__(self, sender: Device) -> None:
-        self._answers: dict[tuple[Any, str], Any] = {(devices.get_device, sender.dev): sender}
+    def __init__(self, sender: _Sender, shared: SharedFacts) -> None:
+        self._sender, self.shared = sender, shared
         self.accounts: dict[str, StorageAccount] = {}
         self.events: list[AuditEvent] = []
-        self.facts: list[ScreeningFacts] = []
+        self.counted: list[ScreeningFacts] = []
 
-    def charge(self, w: Connection, dev: str, size: int, budget: StorageBudget) -> None:
+    def get_device(self, dev: str) -> Device | None:
+        """Return a tablet, or None."""
+        return self._sender.device if dev == self._sender.device.dev else self.shared.get_device(dev)
+
+    def charge(self, dev: str, size: int) -> None:
         """Count an envelope that is stored. Raises Problem `storage.quota` if the tablet has no room for it."""
         if dev not in self.accounts:
-            device = self.cached(w, devices.get_device, dev)
+            device = self.get_device(dev)
             if device is None:  # The sender's account is charged.
                 return
-            self.accounts[dev] = storage_budget.open_account(w, device, budget)
+            self.accounts[dev] = storage_budget.open_account(self.shared.w, device, self._sender.budget)
         self.accounts[dev].charge(size)
-
-    def cached(self, w: Connection, ask: Callable[[Connection, str], T], about: str) -> T:
-        """Run a store query about something that no envelope changes, and cache its result for the batch."""
-        if (ask, about) not in self._answers:
-            self._answers[ask, about] = ask(w, about)
-        answer: T = self._answers[ask, about]
-        return answer
 
 
 def inspect_envelope(
@@ -102,6 +98,7 @@ def store_all(
     now: int,
     budget: StorageBudget = storage_budget.DEFAULT,
     counted: bool = True,
+    shared: SharedFacts | None = None,
 ) -> list[ReceiptItem]:
     """Store or reject each envelope; return one receipt item for each, in order.
 
@@ -112,7 +109,11 @@ def store_all(
     """
     if not arrivals:
         return []
-    items = _store_batch(w, arrivals, _Sender(sender, rulebook, budget, now, counted))
+    about = _Sender(sender, rulebook, budget, now, counted)
+    if shared is not None and shared.is_shared:  # A fault ends the whole transaction; each request then comes alone.
+        items = _store_together(arrivals, about, shared)
+    else:
+        items = _store_batch(w, arrivals, about)
     codes = [item.code for item in items if item.outcome == "rejected"]
     if codes and counted:
         halts.record_rejection(w, sender.dev, codes[-1], now=now)
@@ -133,7 +134,7 @@ class _Sender:
 def _store_batch(w: Connection, arrivals: Sequence[ParsedEnvelope], sender: _Sender) -> list[ReceiptItem]:
     try:
         with savepoint(w):
-            return _store_together(w, arrivals, sender)
+            return _store_together(arrivals, sender, SharedFacts(w, now=sender.now))
     except sqlite3.DatabaseError as error:
         if not _concerns_one_row(error):
             raise
@@ -146,20 +147,20 @@ def _store_alone(w: Connection, arrival: ParsedEnvelope, sender: _Sender) -> Rec
     try:
         with savepoint(w):
             device = devices.get_device(w, sender.device.dev) or sender.device  # What it stored has grown.
-            return _store_together(w, [arrival], replace(sender, device=device))[0]
+            facts = SharedFacts(w, now=sender.now)
+            return _store_together([arrival], replace(sender, device=device), facts)[0]
     except sqlite3.DatabaseError as error:
         if not _concerns_one_row(error):
             raise
         return _count_rejection(w, arrival.id, "envelope.not_stored", sender)
 
 
-def _store_together(w: Connection, arrivals: Sequence[ParsedEnvelope], sender: _Sender) -> list[ReceiptItem]:
-    batch = _Batch(sender.device)
-    items = [_store_one(w, arrival, batch, sender) for arrival in arrivals]
-    audit.append_all(w, batch.events, at=sender.now)
-    statistics.count_screenings(w, batch.facts, at=sender.now)
+def _store_together(arrivals: Sequence[ParsedEnvelope], sender: _Sender, shared: SharedFacts) -> list[ReceiptItem]:
+    batch = _Batch(sender, shared)
+    items = [_store_one(shared.w, arrival, batch, sender) for arrival in arrivals]
+    shared.record(batch.events, batch.counted)
     for account in batch.accounts.values():
-        storage_budget.close_account(w, account)
+        storage_budget.close_account(shared.w, account)
     return items
 
 
@@ -175,16 +176,16 @@ def _store_one(w: Connection, arrival: ParsedEnvelope, batch: _Batch, sender: _S
             envelopes.clear_damaged(w, envelope.id)
             damage.close_repaired(w, now=now)
         return ReceiptItem(envelope.id, "duplicate", envelope.header.seq)
-    outcome = _choose_outcome(batch.cached(w, devices.get_device, envelope.header.dev), known)
+    outcome = _choose_outcome(batch.get_device(envelope.header.dev), known)
     for dev in sorted({sender.device.dev, envelope.header.dev}):
-        batch.charge(w, dev, len(envelope.raw), sender.budget)
+        batch.charge(dev, len(envelope.raw))
     decisions: tuple[RoutingDecision, ...] = ()
     if outcome != "quarantined":
-        keyring = batch.cached(w, keyrings.find_keyring, envelope.header.kid)
+        keyring = batch.shared.ask_about(keyrings.find_keyring, envelope.header.kid)
         decisions = routing.choose_queues(
             arrival.route, sender.rulebook.rules, keyring=keyring, received=now, hours=sender.rulebook.hours
         )
-        if outcome == "stored" and _is_held(w, batch, arrival.route, decisions):
+        if outcome == "stored" and _is_held(batch, arrival.route, decisions):
             outcome = "held"
     arrival_number = envelopes.put_envelope(w, envelope, outcome=outcome, at=now)
     if known.damaged:  # The server had lost it, and asked for it.
@@ -193,12 +194,12 @@ def _store_one(w: Connection, arrival: ParsedEnvelope, batch: _Batch, sender: _S
     batch.events.append(AuditEvent(f"envelope.{outcome}", envelope.header.dev, envelope.id))
     is_new = _store_route_and_work(w, envelope, arrival.route, outcome, now)
     for decision in decisions:
-        mark = _mark_of_retired_form(w, batch, arrival.route) if outcome == "stored" else outcome
+        mark = _mark_of_retired_form(batch, arrival.route) if outcome == "stored" else outcome
         batch.events += referrals.open_referral(
             w, envelope.id, decision, arrival=arrival_number, received=now, mark=mark, now=now
         )
     if is_new and outcome not in ("conflict", "quarantined"):  # These are counted when a person releases them.
-        batch.facts += statistics.screening_facts(arrival.route)
+        batch.counted += statistics.screening_facts(arrival.route)
     return ReceiptItem(envelope.id, outcome, envelope.header.seq)
 
 
@@ -259,15 +260,16 @@ def _choose_outcome(device: Device | None, known: KnownParts) -> str:
     return "fork" if known.seq else "stored"
 
 
-def _mark_of_retired_form(w: Connection, batch: _Batch, route: Route | None) -> str:
+def _mark_of_retired_form(batch: _Batch, route: Route | None) -> str:
     """Return the mark "retired_form" for a screening under a retired version. The server still accepts it."""
-    state = batch.cached(w, versions.get_state_in_use, route.sha) if route is not None and route.sha is not None else ""
-    return "retired_form" if state == "retired" else ""
+    sha = route.sha if route is not None else None
+    retired = sha is not None and batch.shared.ask_about(versions.get_state_in_use, sha) == "retired"
+    return "retired_form" if retired else ""
 
 
-def _is_held(w: Connection, batch: _Batch, route: Route | None, decisions: Sequence[RoutingDecision]) -> bool:
+def _is_held(batch: _Batch, route: Route | None, decisions: Sequence[RoutingDecision]) -> bool:
     unknown_version = (
-        route is not None and route.sha is not None and not batch.cached(w, versions.get_state_in_use, route.sha)
+        route is not None and route.sha is not None and not batch.shared.ask_about(versions.get_state_in_use, route.sha)
     )
     return unknown_version or any(decision.mark == "no_suitable_service" for decision in decisions)
 
@@ -291,13 +293,19 @@ def _store_route_and_work(w: Connection, envelope: Envelope, route: Route | None
     return is_new
 
 
-def advance_chains(w: Connection, chains: Mapping[tuple[str, str], Collection[int]], *, now: int) -> dict[str, int]:
+def advance_chains(
+    w: Connection,
+    chains: Mapping[tuple[str, str], Collection[int]],
+    *,
+    now: int,
+    may_have_items: Callable[[str], bool] = lambda dev: True,
+) -> dict[str, int]:
     """Update the chains (tablet, chain) that a request touched, with the numbers that arrived in each.
 
     Returns, for each, the number up to which no screening is missing. Chains beyond a tablet's budget are left out.
     """
     return {
-        chain: gaps.update_gap(w, dev, chain, arrived, now=now)[0]
+        chain: gaps.update_gap(w, dev, chain, arrived, now=now, may_have_items=may_have_items(dev))[0]
         for (dev, chain), arrived in sorted(chains.items())
         if tablet_budget.may_track(w, dev, chain, now=now)
     }

@@ -70,13 +70,18 @@ def list_lost(w: Connection, dev: str, receipted: Mapping[str, int], *, now: int
     return lost
 
 
-def update_gap(w: Connection, dev: str, chain: str, arrived: Iterable[int] = (), *, now: int) -> tuple[int, bool]:
+def update_gap(
+    w: Connection, dev: str, chain: str, arrived: Iterable[int] = (), *, now: int, may_have_items: bool = True
+) -> tuple[int, bool]:
     """Update one chain with the numbers that arrived. Returns the number up to which no screening is missing, and True
     if its gap on the list is late.
 
-    The age of a gap counts from the first item about it, whatever the decision on that item was.
+    The age of a gap counts from the first item about it, whatever the decision on that item was. `may_have_items`:
+    False if the caller knows that no item about this tablet is open.
     """
     reached, is_whole = chains.advance_chain(w, dev, chain, arrived)
+    if is_whole and not may_have_items:
+        return reached, False
     if is_whole:
         worklist.close_resolved(w, kind="gap", dev=dev, chain=chain, by=SERVER, at=now)
         return reached, False

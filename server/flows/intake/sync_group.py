@@ -1,18 +1,28 @@
-"""Answers several tablets' sync requests in one transaction. The sync thread calls it."""
+"""Answers several tablets' sync requests in one transaction. The sync thread calls it.
+
+It takes what most requests are. Whatever is unusual it leaves to be answered alone, where a fault concerns one request.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import logging
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from server.database.connection import Database
 from server.flows.desks.routing import Rulebook
 from server.flows.intake import storage_budget, sync_request
+from server.flows.intake.shared_facts import SharedFacts
 from server.flows.intake.storage_budget import StorageBudget
+from server.flows.intake.sync_request import Applied, Call
 from server.server_keys import ServerKeys
 from sync.documents.receipt import ReceiptItem
 from sync.exchange import messages
 from sync.exchange.messages import Message
+
+_log = logging.getLogger("chaski")
+# A request that fails is left out, and the others are tried again; after so many of them each is answered alone.
+_MOST_FAILURES = 2
 
 
 @dataclass(frozen=True)
@@ -32,12 +42,60 @@ def answer_group(
     now: int,
     budget: StorageBudget = storage_budget.DEFAULT,
 ) -> list[GroupAnswer | None]:
-    calls = [sync_request.read_call(db, message, keys, rulebook, budget, now) for message in group]
-    with db.write() as w:
-        applied = [sync_request._apply(w, call, keys) for call in calls]
-        if any(each.refused is not None for each in applied):
-            raise ValueError("refused")
-    return [
-        GroupAnswer(messages.write_response(sync_request._add_receipts(each, keys), keys.signing), each.items)
-        for each in applied
-    ]
+    """Answer requests in one transaction. None: this one has to be answered alone, and has changed nothing."""
+    calls: dict[int, Call] = {}
+    for place, message in enumerate(group):
+        call = _read_usual(db, message, keys, rulebook, budget, now)
+        if call is not None and all(call.dev != other.dev for other in calls.values()):
+            calls[place] = call
+    applied: Mapping[int, Applied] = {}
+    for _ in range(_MOST_FAILURES + 1):
+        if not calls:
+            break
+        applied, failed = _apply_together(db, calls, keys, now)
+        if failed is None:
+            break
+        calls = {} if failed < 0 else {place: call for place, call in calls.items() if place != failed}
+    return [_sign(applied[place], keys) if place in applied else None for place in range(len(group))]
+
+
+def _read_usual(
+    db: Database, message: Message, keys: ServerKeys, rulebook: Rulebook, budget: StorageBudget, now: int
+) -> Call | None:
+    """Read a request, or return None if it has to be answered alone: it is malformed, or touches what others share."""
+    try:
+        call = sync_request.read_call(db, message, keys, rulebook, budget, now)
+    except Exception:  # noqa: BLE001 (answered alone, it gets its problem)
+        return None
+    request = call.request
+    reports = request.proof or request.refused or request.ended or request.orders or request.pending
+    is_usual = not reports and all(
+        arrival.envelope is not None and arrival.envelope.header.dev == call.dev for arrival in call.arrivals
+    )
+    return call if is_usual else None
+
+
+def _apply_together(
+    db: Database, calls: Mapping[int, Call], keys: ServerKeys, now: int
+) -> tuple[dict[int, Applied], int | None]:
+    """Apply requests in one transaction. Returns the results, or none and the place of the request that failed; -1 if
+    it was none of them."""
+    applied: dict[int, Applied] = {}
+    place = -1
+    try:
+        with db.write() as w:
+            shared = SharedFacts(w, now=now, devs=[call.dev for call in calls.values()])
+            for place, call in calls.items():
+                if sync_request.is_number_accepted(shared, call):
+                    applied[place] = sync_request.apply_call(w, call, keys, shared)
+            place = -1
+            shared.write()
+    except Exception as error:  # noqa: BLE001 (the transaction was rolled back; answered alone, each gets its problem)
+        _log.info("group", extra={"fields": {"error": type(error).__name__}})
+        return {}, place
+    return applied, None
+
+
+def _sign(applied: Applied, keys: ServerKeys) -> GroupAnswer:
+    response = sync_request.add_receipts(applied, keys)
+    return GroupAnswer(messages.write_response(response, keys.signing), applied.items)

@@ -20,13 +20,14 @@ from server.flows.forms import halts
 from server.flows.intake import envelopes as envelope_intake
 from server.flows.intake import gaps, storage_budget
 from server.flows.intake.envelopes import ParsedEnvelope
+from server.flows.intake.shared_facts import SharedFacts
 from server.flows.intake.storage_budget import StorageBudget
 from server.flows.operations import rollback_guard
 from server.flows.trust import device_orders
 from server.flows.trust import documents as trust_documents
 from server.problems import Problem
 from server.server_keys import ServerKeys
-from server.store import audit, devices, documents, meta, statuses, worklist
+from server.store import devices, documents, meta, statuses, worklist
 from server.store.audit import SERVER
 from server.store.chains import Gap
 from server.store.devices import Device
@@ -71,12 +72,12 @@ def answer_request(
     """
     call = read_call(db, message, keys, rulebook, budget, now)
     try:
-        applied = db.group_commit(lambda w: _apply(w, call, keys))
+        applied = db.group_commit(lambda w: apply_call(w, call, keys))
     except Problem as error:
         if error.code == "storage.quota":
             _report_quota(db, error.members["dev"], budget, now=now)
         raise
-    response = _add_receipts(applied, keys)
+    response = add_receipts(applied, keys)
     if applied.refused is not None:
         raise _refuse(applied, response)
     return messages.write_response(response, keys.signing), applied.items
@@ -84,7 +85,7 @@ def answer_request(
 
 def read_call(
     db: Database, message: Message, keys: ServerKeys, rulebook: Rulebook, budget: StorageBudget, now: int
-) -> _Call:
+) -> Call:
     """Read and verify a request and its envelopes."""
     dev = messages.claimed_signer(message.signature)
     request = messages.read_request(message, get_device_key(db, dev))
@@ -92,10 +93,10 @@ def read_call(
         envelope_intake.inspect_envelope(raw, partial(get_device_key, db), keys.routes) for raw in request.envelopes
     ]
     digest = hashlib.sha256(message.body).hexdigest()
-    return _Call(dev, request, digest, arrivals, _read_proof(db, request), rulebook, budget, now)
+    return Call(dev, request, digest, arrivals, _read_proof(db, request), rulebook, budget, now)
 
 
-def _refuse(applied: _Applied, response: Response) -> NumberRefusedError:
+def _refuse(applied: Applied, response: Response) -> NumberRefusedError:
     refused = applied.refused
     assert refused is not None
     receipts = {"receipts": response.receipts.to_bytes().decode()} if response.receipts else {}
@@ -114,7 +115,7 @@ def _report_quota(db: Database, dev: str, budget: StorageBudget, *, now: int) ->
 
 
 @dataclass(frozen=True)
-class _Call:
+class Call:
     """A verified request of the tablet `dev`, the SHA-256 of its bytes, its envelopes, and what applies to it. `proof`:
     the receipts by which it proves that the server knew more."""
 
@@ -129,7 +130,7 @@ class _Call:
 
 
 @dataclass(frozen=True)
-class _Applied:
+class Applied:
     """The result of the transaction: the response for the tablet, the receipt items, and number and hash of the last
     audit row. `refused`: why the request's number is refused."""
 
@@ -141,13 +142,14 @@ class _Applied:
     refused: Problem | None = None
 
 
-def _apply(w: Connection, call: _Call, keys: ServerKeys) -> _Applied:
+def apply_call(w: Connection, call: Call, keys: ServerKeys, shared: SharedFacts | None = None) -> Applied:
     """Apply all changes of a request, in one transaction or in a savepoint of a shared one."""
     dev, request, now = call.dev, call.request, call.now
-    device, generation = _authenticate(w, dev), meta.get_generation(w)
+    shared = shared or SharedFacts(w, now=now)
+    device, generation = _require_certified(shared.get_device(dev), dev), shared.ask(meta.get_generation)
     refused, is_new = _judge_number(device, request, call.digest), request.n > device.last_n
     if is_new and refused is None:
-        _record_request(w, device, request, call.digest, generation, now)
+        _record_request(shared, device, request, call.digest, generation)
     if refused is None and call.proof is not None:
         rollback_guard.renew_if_proved(w, keys, call.proof, now=now)
         generation = meta.get_generation(w)
@@ -159,19 +161,21 @@ def _apply(w: Connection, call: _Call, keys: ServerKeys) -> _Applied:
         now=now,
         budget=call.budget,
         counted=is_new and refused is None,
+        shared=shared,
     )
     known = _find_known(w, request, now)
     touched = _list_arrived(call.arrivals, taken)
     if refused is not None:
         envelope_intake.advance_chains(w, touched, now=now)
         response = Response(dev=dev, n=request.n, at=now, generation=generation)
-        return _Applied(response, taken, known, *audit.get_head(w), refused)
+        return Applied(response, taken, known, *shared.get_audit_head(), refused)
     gaps.record_left_chains(w, dev, request.ended, now=now)
     lost = gaps.list_lost(w, dev, request.receipted, now=now) if request.generation == generation else {}
     for chain in (*request.ended, *lost):
         touched.setdefault((dev, chain), [])
-    seq = envelope_intake.advance_chains(w, touched, now=now)
-    return _Applied(_build_response(w, dev, request, generation, seq, lost, now), taken, known, *audit.get_head(w))
+    seq = envelope_intake.advance_chains(w, touched, now=now, may_have_items=shared.may_have_items)
+    response = _build_response(shared, call, generation, seq, lost)
+    return Applied(response, taken, known, *shared.get_audit_head())
 
 
 def _read_proof(db: Database, request: Request) -> Receipts | None:
@@ -187,18 +191,23 @@ def _read_proof(db: Database, request: Request) -> Receipts | None:
 def get_device_key(db: Database, dev: str) -> VerifyKey:
     """Return the public key of a certified or revoked tablet. The result is cached: a key never changes, and such a
     tablet is always authenticated."""
-    return VerifyKey.from_raw(_authenticate(db.read(), dev).key)
+    return VerifyKey.from_raw(_require_certified(devices.get_device(db.read(), dev), dev).key)
 
 
-def _authenticate(c: Connection, dev: str) -> Device:
+def _require_certified(device: Device | None, dev: str) -> Device:
     """Return the tablet that claims to have sent the request. A revoked tablet is accepted: its screenings wait for a
     decision."""
-    device = devices.get_device(c, dev)
     if device is None:
         raise Problem("device.unknown", dev)
     if device.state == "pending":
         raise Problem("device.not_certified", dev)
     return device
+
+
+def is_number_accepted(shared: SharedFacts, call: Call) -> bool:
+    """Return True if the request's number is accepted, or the request is repeated."""
+    device = shared.get_device(call.dev)
+    return device is not None and _judge_number(device, call.request, call.digest) is None
 
 
 def _judge_number(device: Device, request: Request, digest: str) -> Problem | None:
@@ -220,9 +229,9 @@ def _judge_number(device: Device, request: Request, digest: str) -> Problem | No
     return None
 
 
-def _record_request(w: Connection, device: Device, request: Request, digest: str, generation: str, now: int) -> None:
+def _record_request(shared: SharedFacts, device: Device, request: Request, digest: str, generation: str) -> None:
     """Record what a new request says about its tablet."""
-    dev = device.dev
+    w, dev, now = shared.w, device.dev, shared.now
     held = {kind: getattr(request, kind) for kind in trust_documents.NUMBERED}
     devices.record_request(w, dev, at=now, offset=request.at - now, n=request.n, request=digest, numbers=held)
     if request.inventory or request.inventory_digest == NOTHING_ON_BOARD:
@@ -231,7 +240,8 @@ def _record_request(w: Connection, device: Device, request: Request, digest: str
         halts.record_refusals(w, dev, request.refused, now=now)
     if request.orders:
         device_orders.record_carried_out(w, dev, request.orders, now=now)
-    worklist.close_resolved(w, kind="silent", dev=dev, by=SERVER, at=now)
+    if shared.may_have_items(dev):
+        worklist.close_resolved(w, kind="silent", dev=dev, by=SERVER, at=now)
     # The same report was processed before; only a restore makes it necessary to process it again.
     if request.generation != generation or any(held[kind] != getattr(device, kind) for kind in held):
         trust_documents.report_ahead(w, dev, held, now=now)
@@ -255,32 +265,27 @@ def _list_arrived(arrivals: Sequence[ParsedEnvelope], items: Sequence[ReceiptIte
 
 
 def _build_response(
-    w: Connection,
-    dev: str,
-    request: Request,
-    generation: str,
-    seq: dict[str, int],
-    lost: Mapping[str, Sequence[Gap]],
-    now: int,
+    shared: SharedFacts, call: Call, generation: str, seq: dict[str, int], lost: Mapping[str, Sequence[Gap]]
 ) -> Response:
     """Return the documents above the tablet's numbers, the new status events of its screenings, and the numbers to
     send again."""
+    w, dev, request = shared.w, call.dev, call.request
     # A cursor is valid in one generation of the database. After a restore the server sends all status events from the
     # start, and so it does for a cursor that it cannot have given: the database went back.
-    is_ours = request.generation == generation and 0 < request.cursor <= statuses.last_cursor(w)
+    is_ours = request.generation == generation and 0 < request.cursor <= shared.ask(statuses.last_cursor)
     cursor = request.cursor if is_ours else 0
-    events, newer = statuses.list_since(w, dev, cursor, EVENTS_AT_ONCE), _list_newer(w, request)
+    events, newer = statuses.list_since(w, dev, cursor, EVENTS_AT_ONCE), _list_newer(shared, request)
     return Response(
         dev=dev,
         n=request.n,
-        at=now,
+        at=call.now,
         generation=generation,
         cursor=events[-1].cursor if events else cursor,
         trust=newer["trust"],
         registry=newer["registry"][-1] if newer["registry"] else None,
         manifest=newer["manifest"][-1] if newer["manifest"] else None,
         events=tuple(Event(event.envelope, event.status, event.at) for event in events),
-        orders=device_orders.list_due(w, dev, request.orders),
+        orders=device_orders.list_due(w, dev, request.orders) if shared.may_have_orders(dev) else (),
         seq=seq,
         more=len(events) == EVENTS_AT_ONCE,
         again={chain: [(gap.first, gap.last) for gap in gaps] for chain, gaps in lost.items()},
@@ -289,18 +294,18 @@ def _build_response(
     )
 
 
-def _list_newer(w: Connection, request: Request) -> dict[str, tuple[Document, ...]]:
+def _list_newer(shared: SharedFacts, request: Request) -> dict[str, tuple[Document, ...]]:
     """Return, by kind, the documents above the tablet's numbers: every trust, else the newest one."""
     found: dict[str, tuple[Document, ...]] = {}
-    highest = documents.highest_numbers(w)
+    highest = shared.ask(documents.highest_numbers)
     for kind in documents.KINDS:
         held, newest = getattr(request, kind), highest.get(kind, 0)
-        above = documents.list_above(w, kind, held if kind == "trust" else newest - 1) if newest > held else []
+        above = documents.list_above(shared.w, kind, held if kind == "trust" else newest - 1) if newest > held else []
         found[kind] = tuple(Document.parse(stored.body) for stored in above)
     return found
 
 
-def _add_receipts(applied: _Applied, keys: ServerKeys) -> Response:
+def add_receipts(applied: Applied, keys: ServerKeys) -> Response:
     """Sign the receipt. Call it only after the commit."""
     response, items = applied.response, [*applied.items, *applied.known_items]
     if not items:

@@ -1,0 +1,76 @@
+"""The facts that the requests of one transaction share: each is read once, and audit rows and counts are written once.
+
+A request that is answered alone shares them with no other one, and writes as it goes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable
+from typing import Any, ParamSpec, TypeVar, cast
+
+from server.database.connection import Connection
+from server.store import audit, devices, orders, statistics, worklist
+from server.store.audit import AuditEvent
+from server.store.devices import Device
+from server.store.statistics import ScreeningFacts
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+class SharedFacts:
+    """The facts of a transaction at the time `now` (ms). `devs`: the tablets of its requests, none of them twice, if
+    several share it; none if one request has it alone."""
+
+    def __init__(self, w: Connection, *, now: int, devs: Collection[str] = ()) -> None:
+        self.w, self.now, self.is_shared = w, now, bool(devs)
+        self._answers: dict[Any, Any] = {}
+        self._counted: list[ScreeningFacts] = []
+        if devs:
+            self._devices = devices.list_by_id(w, devs)
+            self._with_items = worklist.list_tablets_with_open_items(w, devs)
+            self._with_orders = orders.list_tablets_with_orders(w, devs)
+            self._audit = audit.Appender(w)
+
+    def ask(self, read: Callable[[Connection], T]) -> T:
+        """Return the result of a store's query about the whole database. No request that shares may change it."""
+        if read not in self._answers:
+            self._answers[read] = read(self.w)
+        return cast(T, self._answers[read])
+
+    def ask_about(self, read: Callable[[Connection, str], T], about: str) -> T:
+        """Return the result of a store's query about one thing. No envelope may change it."""
+        if (read, about) not in self._answers:
+            self._answers[read, about] = read(self.w, about)
+        return cast(T, self._answers[read, about])
+
+    def get_device(self, dev: str) -> Device | None:
+        """Return a tablet as it was before the transaction, or None."""
+        return self._devices.get(dev) if self.is_shared else self.ask_about(devices.get_device, dev)
+
+    def may_have_items(self, dev: str) -> bool:
+        """Return False if no item about this tablet was open before the transaction."""
+        return not self.is_shared or dev in self._with_items
+
+    def may_have_orders(self, dev: str) -> bool:
+        """Return False if the tablet has no orders."""
+        return not self.is_shared or dev in self._with_orders
+
+    def record(self, events: list[AuditEvent], counted: Iterable[ScreeningFacts]) -> None:
+        """Append audit events, and count screenings."""
+        if self.is_shared:
+            self._audit.add(events, at=self.now)
+            self._counted += counted
+        else:
+            audit.append_all(self.w, events, at=self.now)
+            statistics.count_screenings(self.w, counted, at=self.now)
+
+    def get_audit_head(self) -> tuple[int, str]:
+        """Return number and hash of the last audit row, written or not."""
+        return self._audit.head if self.is_shared else audit.get_head(self.w)
+
+    def write(self) -> None:
+        """Write what was put off, before the transaction commits."""
+        if self.is_shared:
+            self._audit.write()
+            statistics.count_screenings(self.w, self._counted, at=self.now)
