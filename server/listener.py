@@ -67,6 +67,11 @@ def _bind(host: str, port: int) -> socket.socket:
     return bound
 
 
+def allowed_seconds(moved: int, patience: int, *, lingering: bool) -> float:
+    """Return how long a turn of a client may take that has moved so many bytes. `patience`: the basic time."""
+    return LINGER_SECONDS if lingering else patience + moved / MIN_BYTES_PER_SECOND
+
+
 class _RefusedHeadError(Exception):
     """Ends the reading of a request whose head alone says that it is refused."""
 
@@ -123,10 +128,7 @@ class Channel(HttpToolsProtocol):
 
     def is_late(self, now: float, patience: int) -> bool:
         """True if the client is slower than the minimum rate allows. `patience`: the basic time in seconds."""
-        if not self.waits:
-            return False
-        allowed = LINGER_SECONDS if self.lingering else patience + self.moved / MIN_BYTES_PER_SECOND
-        return now - self.began > allowed
+        return self.waits and now - self.began > allowed_seconds(self.moved, patience, lingering=self.lingering)
 
     def drop(self) -> None:
         """Close the connection without a response."""

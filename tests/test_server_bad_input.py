@@ -11,13 +11,14 @@ import zlib
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
+from itertools import chain, islice, repeat
 from pathlib import Path
 
 import pytest
 
 from conftest import FOUNDED, World
 from server.flows.trust import enrolment
-from server.listener import LINGER_SECONDS, MAX_CONNECTIONS, MAX_HEAD_BYTES, MIN_BYTES_PER_SECOND, Channel
+from server.listener import LINGER_SECONDS, MAX_CONNECTIONS, MAX_HEAD_BYTES, MIN_BYTES_PER_SECOND, allowed_seconds
 from support.hostile_server import (
     Answer,
     ServerUnderTest,
@@ -334,11 +335,13 @@ def alive(line: socket.socket) -> bool:
         return False
 
 
-def say_one_byte_each(lines: list[socket.socket]) -> None:
-    """Send one more letter of a request on each connection."""
-    for line in lines:
-        with suppress(OSError):
-            line.sendall(b"P")
+def one_byte_each(lines: list[socket.socket]) -> Iterator[None]:
+    """At each step, send one more letter of a request that never ends on each connection."""
+    for letter in chain("POST /", repeat("x")):
+        for line in lines:
+            with suppress(OSError):
+                line.sendall(letter.encode())
+        yield
 
 
 @pytest.mark.parametrize("bytes_a_second", [0, 1])
@@ -347,8 +350,7 @@ def test_many_slow_senders_never_keep_a_tablet_out(patient_host: ServerUnderTest
     tablet = patient_host.field.tablet()
     with ExitStack() as stack:
         lines = [stack.enter_context(connect(patient_host.port)) for _ in range(MAX_CONNECTIONS + 100)]
-        for _ in range(3):
-            say_one_byte_each(lines if bytes_a_second else [])
+        for _ in islice(one_byte_each(lines if bytes_a_second else []), 3):
             assert patient_host.outcomes(tablet, patient_host.field.envelope(tablet)) == ["stored"]
             assert any(alive(line) for line in lines)
 
@@ -357,28 +359,23 @@ def test_many_slow_senders_never_keep_a_tablet_out(patient_host: ServerUnderTest
 def test_many_slow_senders_are_closed(host: ServerUnderTest, tablet: Tablet, bytes_a_second: int) -> None:
     with ExitStack() as stack:
         lines = [stack.enter_context(connect(host.port)) for _ in range(MAX_CONNECTIONS + 100)]
-        until = time.monotonic() + PATIENCE
+        until, sending = time.monotonic() + PATIENCE, one_byte_each(lines if bytes_a_second else [])
         while any(alive(line) for line in lines):
             assert time.monotonic() < until, "a slow sender stayed"
-            say_one_byte_each(lines if bytes_a_second else [])
+            next(sending)
             assert host.outcomes(tablet, host.field.envelope(tablet)) == ["stored"]
             time.sleep(1)
 
 
 def test_a_sender_is_late_after_the_set_time_and_that_of_its_bytes_at_minimum_rate() -> None:
-    channel = object.__new__(Channel)
-    channel.began, channel.will_close, channel.requests, channel.total_outbufs_len = 100.0, False, [], 0
-    for moved, patience, allowed in (
+    for moved, patience, seconds in (
         (0, 2, 2),
         (0, 10, 10),
         (MIN_BYTES_PER_SECOND, 2, 3),
         (6 * MIN_BYTES_PER_SECOND, 2, 8),
     ):
-        channel.moved = moved
-        assert not channel.is_late(100 + allowed, patience)
-        assert channel.is_late(100.1 + allowed, patience)
-    channel.lingering = True
-    assert channel.is_late(100.1 + LINGER_SECONDS, 1000)
+        assert allowed_seconds(moved, patience, lingering=False) == seconds
+    assert allowed_seconds(0, 1000, lingering=True) == LINGER_SECONDS
 
 
 def test_the_server_waits_for_an_honest_sender_on_a_slow_line(host: ServerUnderTest, tablet: Tablet) -> None:

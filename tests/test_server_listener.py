@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
-from typing import Any
+from collections.abc import Callable
+from contextlib import ExitStack
 
 import pytest
-from waitress import wasyncore
 
 from server import listener
-from server.listener import Channel, Listener
+from server.listener import Listener
 
 MOST = 20
 HEAD = b"POST /v1/sync HTTP/1.1\r\nContent-Length: 7000000\r\n\r\n"
@@ -19,29 +18,23 @@ SLOW, FAST = 5_000, 30_000
 TABLET = "2001:db8:7:7::1"
 
 
+async def read_all(scope: object, receive: Callable[[], object], send: object) -> None:
+    """An app that reads and never answers."""
+    while (await receive())["type"] != "http.disconnect":  # type: ignore[misc]
+        pass
+
+
 class FarListener(Listener):
     """A real listener on loopback. The connections come from the addresses that a test names, in order."""
 
-    def __init__(self, addresses: list[str], channels: dict[int, Any]) -> None:
+    def __init__(self, addresses: list[str]) -> None:
         self.addresses = addresses
-        super().__init__(lambda *_: [], channels, host="127.0.0.1", port=0, threads=1, patience=60)
+        super().__init__(read_all, host="127.0.0.1", port=0, patience=60)
 
-    def accept(self) -> tuple[socket.socket, tuple[str, int]] | None:
+    def accept(self) -> tuple[socket.socket, str] | None:
         """Accept a connection, as if from the next address."""
         accepted = super().accept()
-        return accepted and (accepted[0], (self.addresses.pop(0), 1))
-
-
-@contextmanager
-def listening(addresses: list[str]) -> Iterator[tuple[FarListener, dict[int, Any]]]:
-    channels: dict[int, Any] = {}
-    far = FarListener(addresses, channels)
-    try:
-        yield far, channels
-    finally:
-        far.task_dispatcher.shutdown()
-        far.close()
-        wasyncore.close_all(channels, ignore_all=True)
+        return accepted and (accepted[0], self.addresses.pop(0))
 
 
 STRANGERS: dict[str, Callable[[int], str]] = {
@@ -51,23 +44,27 @@ STRANGERS: dict[str, Callable[[int], str]] = {
 }
 
 
+async def send_from_each(far: FarListener, stack: ExitStack) -> list[str]:
+    """Let the tablet send slowly, and then each stranger faster. Returns the addresses that are still connected."""
+    far.start()
+    for waiting in range(len(far.addresses) - 1, -1, -1):
+        sent = HEAD + b"x" * (SLOW if len(far.addresses) == 3 * MOST + 1 else FAST)
+        line = stack.enter_context(socket.create_connection(("127.0.0.1", far.port), timeout=60))
+        line.sendall(sent)
+        while len(far.addresses) > waiting or list(far.channels)[-1].moved < len(sent):
+            await asyncio.sleep(0)
+    kept = [channel.address for channel in far.channels]
+    far.stop_accepting()
+    far.close()
+    return kept
+
+
 @pytest.mark.parametrize("family", STRANGERS)
 def test_strangers_of_one_network_drop_no_slow_tablet(monkeypatch: pytest.MonkeyPatch, family: str) -> None:
     monkeypatch.setattr(listener, "MAX_CONNECTIONS", MOST)
     monkeypatch.setattr(listener, "GRACE_SECONDS", -1)
-    strangers = [STRANGERS[family](number) for number in range(3 * MOST)]
+    far = FarListener([TABLET, *(STRANGERS[family](number) for number in range(3 * MOST))])
     with ExitStack() as stack:
-        far, channels = stack.enter_context(listening([TABLET, *strangers]))
-        for waiting in range(3 * MOST, -1, -1):
-            sent = HEAD + b"x" * (SLOW if waiting == 3 * MOST else FAST)
-            line = stack.enter_context(socket.create_connection(("127.0.0.1", int(far.effective_port)), timeout=60))
-            line.sendall(sent)
-            while len(far.addresses) > waiting or _newest(far).moved < len(sent):
-                wasyncore.loop(timeout=1, use_poll=True, map=channels, count=1)
-        kept = [each.addr[0] for each in far.active_channels.values() if not each.will_close]
-        assert TABLET in kept
-        assert len(kept) <= MOST
-
-
-def _newest(far: FarListener) -> Channel:
-    return list(far.active_channels.values())[-1]
+        kept = asyncio.run(send_from_each(far, stack))
+    assert TABLET in kept
+    assert len(kept) <= MOST

@@ -51,8 +51,8 @@ LENGTHS = {
     "two long ones": f"{MANY}, {MANY}",
     "nothing": "",
 }
-GOOD = {"a length", "none", "zeros in front"}
-TOO_LARGE = {"5,000 digits", "4,300 digits", "more than 64 bits", "5,000 zeros"}
+GOOD = {"a length", "none", "zeros in front", "5,000 zeros"}
+TOO_LARGE = {"5,000 digits", "4,300 digits", "more than 64 bits", "two long ones"}
 
 
 @pytest.fixture(scope="module")
@@ -69,8 +69,7 @@ def host(founded_world: World, tmp_path_factory: pytest.TempPathFactory) -> Iter
         yield running
         written = Path(running.server.folders[1] / "server.log").read_text("utf-8")
         lines = [json.loads(line) for line in written.splitlines()]
-        busy = "Task queue depth is %d"  # A warning of waitress for many concurrent requests.
-        assert {line["event"] for line in lines} <= {"serving", "request", "refused", busy}
+        assert {line["event"] for line in lines} <= {"serving", "request", "refused"}
         assert all(line["at"] > FOUNDED // 2 for line in lines)
     field.services.db.close()
 
@@ -128,7 +127,7 @@ def test_no_path_redirects_to_another(port: int, method: str, path: str) -> None
     assert b"other.example" not in said
 
 
-@pytest.mark.parametrize("path", ["/v1//trust", "//v1//trust", "/v1/%2Ftrust", "/v1/trust/", "http://other.example"])
+@pytest.mark.parametrize("path", ["/v1//trust", "//v1//trust", "/v1/%2Ftrust", "/v1/trust/", "http://other.example/x"])
 def test_another_spelling_of_a_path_is_not_found(host: ServerUnderTest, path: str) -> None:
     answer = send_bytes(host.port, head(f"GET {path} HTTP/1.1", "Host: other.example"))
     assert (answer.status, answer.code) == (404, "http.not_found")
@@ -150,7 +149,7 @@ def test_no_route_ends_with_a_slash_that_would_cause_redirects(world: World, cre
 def test_an_invalid_or_too_large_content_length_is_rejected(port: int, name: str) -> None:
     with connect(port) as line:
         line.sendall(head("POST /v1/sync HTTP/1.1", f"Content-Length: {LENGTHS[name]}", "Connection: close"))
-        line.sendall(b"x" * (int(LENGTHS[name]) if name in GOOD else 0))
+        line.sendall(b"x" * (int(LENGTHS[name][-4:]) if name in GOOD else 0))
         said = b"".join(iter(lambda: line.recv(65536), b""))
     top, _, body = said.partition(b"\r\n\r\n")
     status, code = int(top.split(b" ", 2)[1]), json.loads(body)["code"]
@@ -212,7 +211,13 @@ def test_a_number_in_any_other_header_causes_no_failure(port: int, name: str, va
 
 @pytest.mark.parametrize(
     "first",
-    ["GET http://[ HTTP/1.1", "GET http://[::1/ HTTP/1.1", "GET http://]/v1/trust HTTP/1.1", f"GET / HTTP/{MANY}"],
+    [
+        "GET http://[ HTTP/1.1",
+        "GET http://other.example HTTP/1.1",
+        "GET http://[::1/ HTTP/1.1",
+        "GET http://]/v1/trust HTTP/1.1",
+        f"GET / HTTP/{MANY}",
+    ],
 )
 def test_an_unreadable_first_line_is_rejected(port: int, first: str) -> None:
     answer = send_bytes(port, head(first, "Host: other.example"))
