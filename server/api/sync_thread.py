@@ -7,11 +7,13 @@ thread leaves whatever is unusual to the Flask app, which answers each request a
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import secrets
 import threading
 import time
 from collections import Counter, deque
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from server.api.flask_app import Services
@@ -71,24 +73,28 @@ class SyncThread:
 
     def _run(self) -> None:
         while group := self._take_group():
-            services = self._services
-            try:
-                answers = sync_group.answer_group(
-                    services.db,
-                    [waiting.message for waiting in group],
-                    keys=services.keys,
-                    rulebook=self._rulebook,
-                    now=services.now(),
-                    budget=self._budget,
-                )
-            except Exception:  # noqa: BLE001 (the thread must go on; answered alone, each gets its problem)
-                _log.exception("group failed")
-                answers = [None] * len(group)
+            answers = self._answer(group)
             # The answers leave first: what is logged and counted costs time that no tablet has to wait.
-            group[0].loop.call_soon_threadsafe(_deliver, group, answers)
+            with contextlib.suppress(RuntimeError):  # The server was stopped, and waits for no answer any more.
+                group[0].loop.call_soon_threadsafe(_deliver, group, answers)
             for waiting, answer in zip(group, answers, strict=True):
                 if answer is not None:
                     self._record(waiting, answer)
+
+    def _answer(self, group: Sequence[_Waiting]) -> list[GroupAnswer | None]:
+        services = self._services
+        try:
+            return sync_group.answer_group(
+                services.db,
+                [waiting.message for waiting in group],
+                keys=services.keys,
+                rulebook=self._rulebook,
+                now=services.now(),
+                budget=self._budget,
+            )
+        except Exception:  # noqa: BLE001 (the thread must go on; answered alone, each gets its problem)
+            _log.exception("group failed")
+            return [None] * len(group)
 
     def _take_group(self) -> list[_Waiting]:
         """Wait for requests, and return those that are ready; empty at the end."""

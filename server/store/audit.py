@@ -88,6 +88,15 @@ class Appender:
             last, prev = number, digest
         self.head = (last, prev)
 
+    def mark(self) -> tuple[int, tuple[int, str]]:
+        """Return the present state, for `return_to`."""
+        return len(self._rows), self.head
+
+    def return_to(self, mark: tuple[int, tuple[int, str]]) -> None:
+        """Forget the events that were added since `mark`."""
+        del self._rows[mark[0] :]
+        self.head = mark[1]
+
     def write(self) -> None:
         """Write the rows."""
         self._w.executemany(_INSERT, self._rows)

@@ -5,10 +5,11 @@ A request that is answered alone shares them with no other one, and writes as it
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any, ParamSpec, TypeVar, cast
 
-from server.database.connection import Connection
+from server.database.connection import Connection, savepoint
 from server.store import audit, devices, orders, statistics, worklist
 from server.store.audit import AuditEvent
 from server.store.devices import Device
@@ -68,6 +69,19 @@ class SharedFacts:
     def get_audit_head(self) -> tuple[int, str]:
         """Return number and hash of the last audit row, written or not."""
         return self._audit.head if self.is_shared else audit.get_head(self.w)
+
+    @contextmanager
+    def attempt(self) -> Iterator[None]:
+        """Run a part that leaves nothing if it fails. The failure ends here, unless it ended the transaction."""
+        put_off = self._audit.mark(), len(self._counted)
+        try:
+            with savepoint(self.w):
+                yield
+        except Exception:
+            if not self.w.in_transaction:
+                raise
+            self._audit.return_to(put_off[0])
+            del self._counted[put_off[1] :]
 
     def write(self) -> None:
         """Write what was put off, before the transaction commits."""

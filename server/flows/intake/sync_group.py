@@ -21,8 +21,6 @@ from sync.exchange import messages
 from sync.exchange.messages import Message
 
 _log = logging.getLogger("chaski")
-# A request that fails is left out, and the others are tried again; after so many of them each is answered alone.
-_MOST_FAILURES = 2
 
 
 @dataclass(frozen=True)
@@ -48,14 +46,7 @@ def answer_group(
         call = _read_usual(db, message, keys, rulebook, budget, now)
         if call is not None and all(call.dev != other.dev for other in calls.values()):
             calls[place] = call
-    applied: Mapping[int, Applied] = {}
-    for _ in range(_MOST_FAILURES + 1):
-        if not calls:
-            break
-        applied, failed = _apply_together(db, calls, keys, now)
-        if failed is None:
-            break
-        calls = {} if failed < 0 else {place: call for place, call in calls.items() if place != failed}
+    applied = _apply_together(db, calls, keys, now) if calls else {}
     return [_sign(applied[place], keys) if place in applied else None for place in range(len(group))]
 
 
@@ -75,25 +66,21 @@ def _read_usual(
     return call if is_usual else None
 
 
-def _apply_together(
-    db: Database, calls: Mapping[int, Call], keys: ServerKeys, now: int
-) -> tuple[dict[int, Applied], int | None]:
-    """Apply requests in one transaction. Returns the results, or none and the place of the request that failed; -1 if
-    it was none of them."""
+def _apply_together(db: Database, calls: Mapping[int, Call], keys: ServerKeys, now: int) -> dict[int, Applied]:
+    """Apply requests in one transaction. Returns the results of those that did not fail; none if it failed itself."""
     applied: dict[int, Applied] = {}
-    place = -1
     try:
         with db.write() as w:
             shared = SharedFacts(w, now=now, devs=[call.dev for call in calls.values()])
             for place, call in calls.items():
                 if sync_request.is_number_accepted(shared, call):
-                    applied[place] = sync_request.apply_call(w, call, keys, shared)
-            place = -1
+                    with shared.attempt():
+                        applied[place] = sync_request.apply_call(w, call, keys, shared)
             shared.write()
     except Exception as error:  # noqa: BLE001 (the transaction was rolled back; answered alone, each gets its problem)
-        _log.info("group", extra={"fields": {"error": type(error).__name__}})
-        return {}, place
-    return applied, None
+        _log.info("group rolled back", extra={"fields": {"error": type(error).__name__}})
+        return {}
+    return applied
 
 
 def _sign(applied: Applied, keys: ServerKeys) -> GroupAnswer:
