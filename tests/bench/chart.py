@@ -1,15 +1,19 @@
-"""Draws the bench for the README: how much of its target each figure uses up. `--chart FILE` calls it."""
+"""Draws the bench for docs/benchmarks.md: how much of its target each figure uses up, and peers beside it.
+
+`--chart FILE` and `--peers FILE` call it."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 from xml.etree.ElementTree import tostring
 
 from pygal import Config, HorizontalBar
 from pygal.style import Style
 
 from bench.figure import Figure
+from bench.peers import Comparison
 
 MET, MISSED = "#2b6a4d", "#b3261e"
 _STYLE = Style(
@@ -28,11 +32,21 @@ _STYLE = Style(
 
 def draw(figures: Sequence[Figure], machine: str, file: Path) -> None:
     """Write the chart as SVG: one bar for each figure with a target, met up to 100 %; `machine` is the subtitle."""
-    shown = [(title, figure) for title, figure in _titled(figures) if figure.used is not None]
-    shown.reverse()  # The library draws from below.
-    longest = max(100.0, *((figure.used or 0) * 100 for _, figure in shown))
+    bars = [(title, _bar(figure)) for title, figure in _titled(figures) if figure.used is not None]
+    _draw(f"How much of its target each figure uses up (100 %: just met)\n{machine}", bars, "bench", file)
+
+
+def draw_peers(compared: Sequence[Comparison], machine: str, file: Path) -> None:
+    """Write as SVG what Chaski takes as a part of what ODK Central takes: below 100 % it takes less."""
+    bars = [(_title(each), _bar_of(each)) for each in compared]
+    _draw(f"What Chaski takes, ODK Central = 100 % (less is better)\n{machine}", bars, "peers", file)
+
+
+def _draw(title: str, bars: Sequence[tuple[str, dict[str, Any]]], name: str, file: Path) -> None:
+    shown = list(reversed(bars))  # The library draws from below.
+    longest = max(100.0, *(bar["value"] for _, bar in shown))
     config = Config(
-        title=f"How much of its target each figure uses up (100 %: just met)\n{machine}",
+        title=title,
         height=110 + 36 * len(shown),
         width=1100,
         margin_right=60,
@@ -45,9 +59,9 @@ def draw(figures: Sequence[Figure], machine: str, file: Path) -> None:
         truncate_label=-1,
     )
     chart = HorizontalBar(config, style=_STYLE)
-    chart.uuid = "bench"  # Else every drawing would differ from the one before.
-    chart.x_labels = [title for title, _ in shown]
-    chart.add("", [_bar(figure) for _, figure in shown])
+    chart.uuid = name  # Else every drawing would differ from the one before.
+    chart.x_labels = [label for label, _ in shown]
+    chart.add("", [bar for _, bar in shown])
     tree = chart.render_tree()
     # The picture is looked at on pages that run no script.
     for parent in tree.iter():
@@ -67,9 +81,23 @@ def _titled(figures: Sequence[Figure]) -> Iterator[tuple[str, Figure]]:
             yield above, figure
 
 
-def _bar(figure: Figure) -> dict[str, object]:
+def _bar(figure: Figure) -> dict[str, Any]:
     return {
         "value": (figure.used or 0) * 100,
         "formatter": lambda percent: f"{percent:.0f} %" + (" missed" if figure.missed else ""),
         "color": MISSED if figure.missed else MET,
+    }
+
+
+def _title(each: Comparison) -> str:
+    return f"{each.about} ({'this run' if each.is_of_this_run else each.measured})"
+
+
+def _bar_of(each: Comparison) -> dict[str, Any]:
+    words = f"{each.central:,.0f} and {each.chaski:,.0f} {each.unit}" if each.central > 100 else ""
+    words = words or f"{each.central:g} and {each.chaski:g} {each.unit}"
+    return {
+        "value": each.cost * 100,
+        "formatter": lambda percent: f"{percent:.0f} % ({words})",
+        "color": MET if each.cost <= 1 else MISSED,
     }
