@@ -98,10 +98,12 @@ def test_chosen_parts_are_measured_alone(tmp_path: Path) -> None:
 
 
 def test_a_comparison_takes_bytes_from_the_run_and_times_from_the_same_hour() -> None:
-    compared = {each.about: each for each in peers.beside([Figure("push.bytes", "", 24_000, "B")])}
-    pushed = compared["push of ten interviews, bytes"]
+    run = [Figure("push.bytes", "", 24_000, "B"), Figure("download", "", 9, "B", limit=50_000)]
+    compared = {f"{each.about}, {each.unit}": each for each in peers.beside(run)}
+    pushed = compared["push of ten interviews, B"]
     assert pushed.is_of_this_run
     assert pushed.cost == 0.5
-    rate = compared["encrypted submissions a second, 8 clients"]
+    rate = compared["encrypted submissions, 8 clients, /s"]
     assert not rate.is_of_this_run
+    assert compared["five changed sentences, B"].central == 50_000
     assert rate.cost == rate.central / rate.chaski

@@ -104,7 +104,7 @@ def exchange(tablet: socket.socket, data: bytes, speed: float = SPEED) -> float:
     return (time.monotonic() - start) * speed
 
 
-def test_bytes_over_sockets_take_at_least_as_long_as_the_line_says_and_arrive_in_order() -> None:
+def test_bytes_over_sockets_arrive_in_order_and_no_sooner_than_the_line_says() -> None:
     data = bytes(range(256)) * 20
     segments = -(-len(data) // SEGMENT_BYTES)
     one_way = (len(data) + 40 * segments) * 8 / 32_000

@@ -32,14 +32,16 @@ _STYLE = Style(
 
 def draw(figures: Sequence[Figure], machine: str, file: Path) -> None:
     """Write the chart as SVG: one bar for each figure with a target, met up to 100 %; `machine` is the subtitle."""
-    bars = [(title, _bar(figure)) for title, figure in _titled(figures) if figure.used is not None]
+    bars = [(title, _bar(figure)) for title, figure in titled(figures) if figure.used is not None]
     _draw(f"How much of its target each figure uses up (100 %: just met)\n{machine}", bars, "bench", file)
 
 
 def draw_peers(compared: Sequence[Comparison], machine: str, file: Path) -> None:
     """Write as SVG what Chaski takes as a part of what ODK Central takes: below 100 % it takes less."""
+    days = ", ".join(sorted({each.measured for each in compared if not each.is_of_this_run}))
+    about = f"Times and rates: both servers in one hour ({days}). Bytes marked *: {machine}"
     bars = [(_title(each), _bar_of(each)) for each in compared]
-    _draw(f"What Chaski takes, ODK Central = 100 % (less is better)\n{machine}", bars, "peers", file)
+    _draw(f"What Chaski takes, ODK Central = 100 % (less is better)\n{about}", bars, "peers", file)
 
 
 def _draw(title: str, bars: Sequence[tuple[str, dict[str, Any]]], name: str, file: Path) -> None:
@@ -70,7 +72,7 @@ def _draw(title: str, bars: Sequence[tuple[str, dict[str, Any]]], name: str, fil
     file.write_bytes(tostring(tree, encoding="utf-8"))
 
 
-def _titled(figures: Sequence[Figure]) -> Iterator[tuple[str, Figure]]:
+def titled(figures: Sequence[Figure]) -> Iterator[tuple[str, Figure]]:
     """Name each figure so that it can stand alone: an indented one belongs to the last that is not."""
     above = ""
     for figure in figures:
@@ -90,14 +92,17 @@ def _bar(figure: Figure) -> dict[str, Any]:
 
 
 def _title(each: Comparison) -> str:
-    return f"{each.about} ({'this run' if each.is_of_this_run else each.measured})"
+    of_this_run = " *" if each.is_of_this_run else ""
+    return f"{each.about}: {_number(each.central)} and {_number(each.chaski)} {each.unit}{of_this_run}"
 
 
 def _bar_of(each: Comparison) -> dict[str, Any]:
-    words = f"{each.central:,.0f} and {each.chaski:,.0f} {each.unit}" if each.central > 100 else ""
-    words = words or f"{each.central:g} and {each.chaski:g} {each.unit}"
     return {
         "value": each.cost * 100,
-        "formatter": lambda percent: f"{percent:.0f} % ({words})",
+        "formatter": lambda percent: f"{percent:.0f} %",
         "color": MET if each.cost <= 1 else MISSED,
     }
+
+
+def _number(value: float) -> str:
+    return f"{value:,.0f}" if value >= 100 else f"{value:g}"

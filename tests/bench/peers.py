@@ -2,7 +2,8 @@
 
 `peers.csv` has what was measured with both servers side by side in one hour on one machine, and when. Times and rates
 differ by half from day to day, so they are taken from there for both. Bytes and requests do not, so Chaski's come from
-the run, where it has measured them.
+the run, where it has measured them. Central sends a whole form, which a proxy compresses: its bytes are those of the
+same XForm in the run, the limit of the figure in the column `central_limit_of`.
 """
 
 from __future__ import annotations
@@ -38,6 +39,7 @@ class Comparison:
 def beside(figures: Sequence[Figure]) -> list[Comparison]:
     """Every measure of `peers.csv`, with the bytes and requests of this run."""
     values = {figure.name: figure.value for figure in figures if figure.value}
+    limits = {figure.name: figure.limit for figure in figures if figure.limit}
     with _FILE.open(encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
     return [
@@ -45,7 +47,7 @@ def beside(figures: Sequence[Figure]) -> list[Comparison]:
             about=row["about"],
             unit=row["unit"],
             more_is_better=row["better"] == "more",
-            central=float(row["central"]),
+            central=limits.get(row["central_limit_of"]) or float(row["central"]),
             chaski=values.get(row["figure"]) or float(row["chaski"]),
             measured=row["measured"],
             is_of_this_run=row["figure"] in values,

@@ -127,6 +127,18 @@ def table(figures: list[Figure]) -> Table:
     return shown
 
 
+def markdown(figures: list[Figure]) -> str:
+    """Write the figures with a target as the table of docs/benchmarks.md."""
+    rows = ["| what | figure | target | limit in the same run |", "|---|---|---|---|"]
+    for title, figure in chart.titled(figures):
+        if figure.is_judged:
+            missed = ", **missed**" if figure.missed else ""
+            limit = f"{_number(figure.limit, figure.unit)}: " if figure.limit is not None else ""
+            value = f"{_number(figure.value, figure.unit)}{missed}"
+            rows.append(f"| {title} | {value} | {_target(figure)} | {limit}{figure.limit_is} |")
+    return "\n".join(rows)
+
+
 def _target(figure: Figure) -> str:
     if figure.least is not None:
         return f">= {_number(figure.least, figure.unit)}"
@@ -152,6 +164,7 @@ def main() -> int:
     """Measure, print, and return 1 if a target was missed."""
     options = argparse.ArgumentParser(description=__doc__)
     options.add_argument("--json", action="store_true", help="print data")
+    options.add_argument("--markdown", action="store_true", help="print the table of docs/benchmarks.md")
     options.add_argument("--chart", metavar="FILE", type=Path, help="draw the targets and figures as SVG")
     options.add_argument("--peers", metavar="FILE", type=Path, help="draw peers' figures beside these as SVG")
     options.add_argument("--quick", action="store_true", help="a few rounds of everything; not to be quoted")
@@ -173,6 +186,8 @@ def main() -> int:
             "figures": [figure.as_dict() for figure in figures],
         }
         print(json.dumps(data, indent=2))
+    elif chosen.markdown:
+        print(f"{machine()}\n\n{markdown(figures)}")
     else:
         console = Console(width=None if sys.stdout.isatty() else 140, highlight=False)
         console.print(table(figures))
