@@ -115,11 +115,12 @@ def test_bytes_over_sockets_arrive_in_order_and_no_sooner_than_the_line_says() -
     assert fresh >= one_way + 2 * 1.2 + FULL / 2
 
 
-def test_an_open_connection_waits_for_no_handshake() -> None:
-    with echo() as port, emulate_line(port, LOSSLESS, speed=SPEED, open_already=True) as line:
-        assert line.set_up() == 0
-    with echo() as port, emulate_line(port, LOSSLESS, speed=SPEED) as line:
-        assert line.set_up() >= 1.2
+@pytest.mark.parametrize(("open_already", "least"), [(True, 0.0), (False, 1.2)])
+def test_only_a_new_connection_waits_for_a_handshake(open_already: bool, least: float) -> None:
+    with echo() as port, emulate_line(port, LOSSLESS, speed=SPEED, open_already=open_already) as line:
+        with connect(line) as tablet:
+            exchange(tablet, b"x")
+        assert line.set_ups == pytest.approx([least and least + 2 * 40 * 8 / 32_000])
 
 
 def test_the_same_conversation_with_the_same_seed_loses_the_same_segments() -> None:

@@ -73,11 +73,12 @@ def satellite(site: BenchSite, samples: SampleInterviews, quick: bool) -> Iterat
         sha = publish(site, corrected(samples.form, "line corrected"))
         yield _figure("update", "    version with five changed sentences", take(Tablet.sync), 3)
         _check_update(stations, sha)
+        take(Tablet.sync)  # It tells the server which version is in use now.
         for station in stations:
             station.line.open_already = False
         fresh = take(Tablet.sync)
         yield _figure("fresh", "    nothing new, on a new connection", fresh, None)
-        set_up = [max(0.0, new - old) for new, old in zip(fresh, quiet, strict=True)]
+        set_up = [station.line.set_ups[-1] for station in stations]
         yield _figure("set_up", "    of which its set-up, without TLS", set_up, None)
 
 

@@ -12,9 +12,10 @@ What is modelled, for each direction of one line that all its connections share:
 What is not modelled: slow start and congestion (a sender may send all it has), acknowledgements on the way back,
 Nagle's algorithm, timeouts longer than a round trip, jitter, other users of the line, name service, TLS.
 
-Losses depend on the seed and on the sequence of segments. Bytes that arrive within a millisecond are cut into segments
-together, so that head and body of a message do not race. `speed` makes the line's clock that many times as fast as the
-wall's. The time that programs compute is not scaled: at speed 20 a computation of 0.1 s looks like 2 s.
+Losses depend on the seed and on the sequence of segments. Bytes that arrive within five milliseconds of the wall's
+clock are cut into segments together, so that head and body of a message do not race. `speed` makes the line's clock
+that many times as fast as the wall's. The time that programs compute is not scaled: at speed 20 a computation of 0.1 s
+looks like 2 s.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 SEGMENT_BYTES, HEAD_BYTES = 1460, 40
-GATHER_SECONDS = 0.001
+GATHER_SECONDS = 0.005
 HOST = "127.0.0.1"
 
 
@@ -201,7 +202,8 @@ class LineEmulator:
         self.loop = asyncio.new_event_loop()
         self._began = self.loop.time()
         self._own_port = 0
-        self.cuts = self.connections = 0
+        self.cuts = 0
+        self.set_ups: list[float] = []  # The seconds that the first bytes of each connection waited.
         self.forget()
 
     def forget(self) -> None:
@@ -223,11 +225,11 @@ class LineEmulator:
         return seconds / self.speed
 
     def set_up(self) -> float:
-        """Count a new connection; return when its first bytes can leave."""
-        self.connections += 1
-        if self.open_already or self.quality == IDEAL:
-            return 0.0
-        return self.now() + self.directions["up"].shake() + self.directions["down"].shake()
+        """Set up a new connection; return when its first bytes can leave."""
+        is_free = self.open_already or self.quality == IDEAL
+        took = 0.0 if is_free else self.directions["up"].shake() + self.directions["down"].shake()
+        self.set_ups.append(took)
+        return self.now() + took
 
     def cut_after(self, way: str, count: int) -> None:
         """Cut the line when `count` more bytes have passed in one direction."""
