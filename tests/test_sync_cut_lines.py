@@ -5,11 +5,6 @@ The next sync must deliver everything exactly once.
 
 from __future__ import annotations
 
-import socket
-import sys
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import date
 from pathlib import Path
 
@@ -20,6 +15,7 @@ from server.app import open_services
 from support.clients import FORM, STORY, Office, answers
 from support.hostile_server import assert_intact
 from support.intake import Field, run_servers
+from support.line_emulator import LineEmulator, emulate_line
 from sync.errors import SyncError
 from sync.tablet.client import Tablet
 
@@ -35,75 +31,9 @@ def places(message: bytes) -> list[int]:
     return [1, head // 3, head - 3, head - 1, head, head + 1, head + body // 2, whole - 48]
 
 
-class Shears:
-    """Forwards bytes between tablet and server, and cuts the connection after so many bytes in one direction."""
-
-    def __init__(self, port: int) -> None:
-        self.port = port
-        self.up = self.down = sys.maxsize
-        self.cuts = 0
-        self.passed = {"up": bytearray(), "down": bytearray()}
-        self.listening = socket.create_server(("127.0.0.1", 0))
-
-    def forget(self) -> None:
-        """Forward everything again, and record from now on."""
-        self.up = self.down = sys.maxsize
-        self.passed = {"up": bytearray(), "down": bytearray()}
-
-    @property
-    def url(self) -> str:
-        """The address that the tablet uses."""
-        return f"http://127.0.0.1:{self.listening.getsockname()[1]}"
-
-    def run(self) -> None:
-        """Accept one connection after the other, until the listening socket is closed."""
-        while True:
-            try:
-                tablet, _ = self.listening.accept()
-            except OSError:
-                return
-            with tablet, socket.create_connection(("127.0.0.1", self.port)) as server:
-                back = threading.Thread(target=self._pass, args=(server, tablet, "down"))
-                back.start()
-                self._pass(tablet, server, "up")
-                back.join()
-
-    def _pass(self, source: socket.socket, target: socket.socket, way: str) -> None:
-        budget: int = getattr(self, way)
-        try:
-            while data := source.recv(65536):
-                self.passed[way] += data
-                target.sendall(data[:budget])
-                budget -= len(data)
-                if budget <= 0:
-                    self.cuts += 1
-                    break
-        except OSError:
-            pass  # The other direction was cut, so this one is too.
-        for end in (source, target):
-            try:
-                end.shutdown(socket.SHUT_RDWR)
-            except OSError:
-                continue
-
-
-@contextmanager
-def shears(port: int) -> Iterator[Shears]:
-    """Start such a forwarder in front of a port."""
-    made = Shears(port)
-    thread = threading.Thread(target=made.run)
-    thread.start()
-    try:
-        yield made
-    finally:
-        made.listening.shutdown(socket.SHUT_RDWR)
-        made.listening.close()
-        thread.join()
-
-
 def test_a_cut_anywhere_in_request_or_response_loses_and_doubles_nothing(world: World, tmp_path: Path) -> None:
     field = Field(world, open_services(world.config), "")
-    with run_servers(field) as (tablets, people), shears(tablets) as wire:
+    with run_servers(field) as (tablets, people), emulate_line(tablets) as wire:
         office = Office(field, wire, f"http://127.0.0.1:{people}", tmp_path)  # type: ignore[arg-type]
         office.publish()
         screened: list[str] = []
@@ -119,7 +49,7 @@ def test_a_cut_anywhere_in_request_or_response_loses_and_doubles_nothing(world: 
     assert_intact(world.config.database)
 
 
-def one_exchange(tablet: Tablet, wire: Shears, screened: list[str]) -> dict[str, bytes]:
+def one_exchange(tablet: Tablet, wire: LineEmulator, screened: list[str]) -> dict[str, bytes]:
     """Sync one screening over an uncut connection; return the bytes of each direction."""
     reconnect(tablet)
     wire.forget()
@@ -128,17 +58,17 @@ def one_exchange(tablet: Tablet, wire: Shears, screened: list[str]) -> dict[str,
     return {way: bytes(wire.passed[way]) for way in WAYS}
 
 
-def cut_once(tablet: Tablet, wire: Shears, way: str, place: int) -> None:
+def cut_once(tablet: Tablet, wire: LineEmulator, way: str, place: int) -> None:
     """Make one screening, and cut the connection during its sync."""
     reconnect(tablet)
-    setattr(wire, way, place)
+    wire.cut_after(way, place)
     tablet.screen(FORM, answers(STORY[0]), date(2026, 11, 20))
     # A head that ends early can look like a complete response. But then its signature is missing.
     with pytest.raises(SyncError, match=r"transport\.broken|exchange\.(bad_signature|malformed)"):
         tablet.sync()
 
 
-def settle(tablet: Tablet, wire: Shears, jti: str) -> None:
+def settle(tablet: Tablet, wire: LineEmulator, jti: str) -> None:
     """Sync over an uncut connection: exactly the screening that was cut off gets a receipt."""
     wire.forget()
     reconnect(tablet)

@@ -17,7 +17,7 @@ from typing import Any
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from pyxform.xls2xform import convert
 
-from bench.figure import Figure, median_ms
+from bench.figure import Figure, limit_ms, median_ms
 from screening_forms.checks.run import check_form
 from screening_forms.compiled_form import CompiledForm
 from screening_forms.compiler.compile_form import OWN_COLUMNS, compile_form
@@ -107,7 +107,7 @@ def compiling(forms: Sequence[str], quick: bool) -> Iterator[Figure]:
     for name in forms:
         book = workbook(name)
         value = median_ms(_compile, [book], rounds, time.process_time)
-        limit = median_ms(convert, [_tables(book)], rounds, time.process_time)
+        limit = limit_ms(convert, [_tables(book)], rounds, time.process_time)
         yield Figure(f"compile.{name}", f"compile {name}", value, "ms", 200, limit, "pyxform alone, one language")
     largest = max(forms, key=lambda name: len(compiled(name).xform))
     value = median_ms(_check, [workbook(largest)], rounds, time.process_time)
@@ -171,7 +171,7 @@ def _sealing(samples: SampleInterviews, keys: Keys, times: int) -> Figure:
     def bare(_: object) -> None:
         signer.sign(seal.SUITE.encrypt(bytes(32), to, b""))
 
-    limit = median_ms(bare, [None], times)
+    limit = limit_ms(bare, [None], times)
     return Figure("seal", "prune, seal and sign one screening", value, "ms", None, limit, "HPKE seal + Ed25519 sign")
 
 
@@ -179,7 +179,7 @@ def _verifying(keys: Keys, sealed: Sequence[Envelope], times: int) -> Figure:
     raws = [each.raw for each in sealed]
     value = median_ms(lambda raw: verify_envelope(parse_envelope(raw), keys.device.public), raws, times)
     signed = [(keys.device.sign(raw), raw) for raw in raws]
-    limit = median_ms(lambda pair: keys.device.public.verify(*pair), signed, times)
+    limit = limit_ms(lambda pair: keys.device.public.verify(*pair), signed, times)
     return Figure("verify", "parse and verify one envelope", value, "ms", None, limit, "Ed25519 verify")
 
 
@@ -196,7 +196,7 @@ def _opening(samples: SampleInterviews, keys: Keys, sealed: Sequence[Envelope], 
     raws = [each.raw for each in sealed]
     value = median_ms(lambda raw: _open(samples.form, samples.scorer, keys, raw), raws, times)
     key, wrapped = keys.desk.hpke, seal.SUITE.encrypt(bytes(32), keys.desk.public.hpke, b"")
-    limit = median_ms(lambda each: seal.SUITE.decrypt(each, key, b""), [wrapped], times)
+    limit = limit_ms(lambda each: seal.SUITE.decrypt(each, key, b""), [wrapped], times)
     return Figure("open", "open one at the desk, form loaded", value, "ms", 60, limit, "one HPKE open")
 
 

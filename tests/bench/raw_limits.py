@@ -1,6 +1,6 @@
 """The limits beside which `make bench` puts intake: what bare SQLite does here, with the server's own pragmas.
 
-Both are means over their whole run, as the figures beside them are.
+Each call is one round. `bench.ingest` takes the best of three.
 """
 
 from __future__ import annotations

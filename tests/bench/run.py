@@ -1,6 +1,7 @@
 """`make bench`: how fast and how small Chaski is on this machine, beside limits measured in the same run.
 
-Exit code 1 when a target is missed. `--json` prints data; `--quick` measures everything, but too briefly to be quoted.
+Exit code 1 when a target is missed. `--json` prints data; `--quick` measures everything, but too briefly to be quoted;
+`--only NAME...` measures the named parts alone.
 """
 
 from __future__ import annotations
@@ -12,54 +13,97 @@ import platform
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
+from contextlib import ExitStack
 from datetime import UTC, datetime
+from functools import cached_property
 from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
 
-from bench import agreement, chart, forms, ingest, server, storm, upkeep
+from bench import agreement, chart, forms, ingest, line, peers, server, storm, sync_sizes, upkeep
 from bench.figure import Figure
+from bench.forms import SampleInterviews
+from bench.ingest import Intake
+from bench.server import BenchSite
 from support import node
 from support.engine_agreement import compile_java
 from support.forms import CATALOGUE_FORMS
 
-TABLETS = 9  # One that syncs, eight that push.
 QUICK_FORMS = ("pe_nna",)  # The smallest: the others are measured alike.
 
 
-def measure(quick: bool, say: Callable[[str], None]) -> Iterator[Figure]:
-    """Measure everything; `say` hears what is being done."""
-    names = QUICK_FORMS if quick else CATALOGUE_FORMS
-    say("compiling the questionnaire, filling it with the story's answers")
-    samples = forms.prepare()
-    with tempfile.TemporaryDirectory(prefix="chaski-bench-") as folder:
-        say("founding a server, publishing the questionnaire, certifying tablets")
-        with server.serving(Path(folder), samples, 3 if quick else TABLETS) as site:
-            say("syncing and pushing")
-            yield from server.nothing_new(site)
-            yield from server.pushing(site, samples)
-            yield server.download(site, samples)
-            say("sealing a load, and pushing it from another process")
-            yield from ingest.ingest(site, samples, quick)
-            yield server.resident(site, quick)
-            say("reading a long queue, checking the database")
-            yield from upkeep.upkeep(site, quick)
-            say("letting every tablet speak at once")
-            yield from storm.storm(site, samples, quick)
-    say("sealing, verifying, opening")
-    yield from forms.sealing(samples, quick)
-    say("compiling and checking")
-    yield from forms.compiling(names, quick)
-    say("telling what a new version changes")
-    yield forms.impacts(samples, quick)
-    yield from forms.interview_lengths(names)
-    with tempfile.TemporaryDirectory(prefix="chaski-bench-") as folder:
-        java = compile_java(Path(folder))
-        say("filling the same interviews here and in the engines of ODK Collect and of ODK Web Forms")
-        counts = (2, 1) if quick else agreement.COUNTS
-        yield from agreement.agreement(java, node.with_modules(), names, counts)
+class Bench:
+    """What the parts of a run share. Each thing is made when the first part asks for it."""
+
+    def __init__(self, quick: bool, opened: ExitStack) -> None:
+        self.quick = quick
+        self.forms = QUICK_FORMS if quick else CATALOGUE_FORMS
+        self._opened = opened
+
+    def _new_folder(self) -> Path:
+        return Path(self._opened.enter_context(tempfile.TemporaryDirectory(prefix="chaski-bench-")))
+
+    @cached_property
+    def samples(self) -> SampleInterviews:
+        """The questionnaire, filled with the story's answers."""
+        return forms.prepare()
+
+    @cached_property
+    def site(self) -> BenchSite:
+        """A running server, the questionnaire published, one tablet certified."""
+        return self._opened.enter_context(server.serving(self._new_folder(), self.samples))
+
+    @cached_property
+    def intake(self) -> Intake:
+        """Tablets that load this server."""
+        made = Intake(self.site, self.samples, self.quick)
+        self._opened.callback(made.elsewhere.shutdown)
+        return made
+
+    def agree(self) -> Iterator[Figure]:
+        """The forms in three engines."""
+        counts = (2, 1) if self.quick else agreement.COUNTS
+        return agreement.agreement(compile_java(self._new_folder()), node.with_modules(), self.forms, counts)
+
+
+PARTS: dict[str, tuple[str, Callable[[Bench], Iterator[Figure]]]] = {
+    "sync": ("what a tablet's sync takes", lambda bench: sync_sizes.sync_sizes(bench.site, bench.samples)),
+    "single": ("single envelopes", lambda bench: ingest.single(bench.intake)),
+    "quiet": ("nothing new", lambda bench: ingest.quiet(bench.intake)),
+    "batch": ("batches", lambda bench: ingest.batch(bench.intake)),
+    "beside": ("single envelopes beside a large batch", lambda bench: ingest.beside(bench.intake)),
+    "bulk": ("filling the database", lambda bench: ingest.bulk(bench.intake)),
+    "storm": ("letting every tablet speak at once", lambda bench: storm.storm(bench.intake)),
+    # Growth stands here: a database of a million envelopes.
+    "upkeep": ("reading a long queue, checking the database", lambda bench: upkeep.upkeep(bench.site, bench.quick)),
+    "line": ("a satellite line, in real time", lambda bench: line.satellite(bench.site, bench.samples, bench.quick)),
+    "sealing": ("sealing, verifying, opening", lambda bench: iter(forms.sealing(bench.samples, bench.quick))),
+    "compiling": ("compiling and checking", lambda bench: forms.compiling(bench.forms, bench.quick)),
+    "impact": ("what a new version changes", lambda bench: iter([forms.impacts(bench.samples, bench.quick)])),
+    "words": ("how long an interview is", lambda bench: forms.interview_lengths(bench.forms)),
+    "agreement": ("the same interviews in the engines of ODK Collect and ODK Web Forms", Bench.agree),
+}
+"""What is measured, in this order: its name for `--only`, what is being done, and its figures."""
+GROUPS = {
+    "ingest": ("single", "quiet", "batch", "beside", "bulk"),
+    "forms": ("compiling", "impact", "words", "agreement"),
+}
+"""Names for several parts."""
+
+
+def measure(quick: bool, only: Collection[str], say: Callable[[str], None]) -> Iterator[Figure]:
+    """Measure the named parts, or everything; `say` hears what is being done."""
+    chosen = {part for name in only for part in GROUPS.get(name, (name,))} or set(PARTS)
+    if "upkeep" in chosen:
+        chosen.add("bulk")  # Its queue.
+    with ExitStack() as opened:
+        bench = Bench(quick, opened)
+        for name, (about, figures) in PARTS.items():
+            if name in chosen:
+                say(f"{name}: {about}")
+                yield from figures(bench)
 
 
 def table(figures: list[Figure]) -> Table:
@@ -74,7 +118,7 @@ def table(figures: list[Figure]) -> Table:
         shown.add_row(
             figure.about,
             _number(figure.value, figure.unit),
-            f"<= {_number(figure.target, figure.unit)}" if figure.target is not None else "",
+            _target(figure),
             _number(figure.limit, figure.unit) if figure.limit is not None else "",
             f"{figure.ratio:.3g}" if figure.ratio is not None else "",
             figure.limit_is,
@@ -83,10 +127,28 @@ def table(figures: list[Figure]) -> Table:
     return shown
 
 
+def markdown(figures: list[Figure]) -> str:
+    """Write the figures with a target as the table of docs/benchmarks.md."""
+    rows = ["| what | figure | target | limit in the same run |", "|---|---|---|---|"]
+    for title, figure in chart.titled(figures):
+        if figure.is_judged:
+            missed = ", **missed**" if figure.missed else ""
+            limit = f"{_number(figure.limit, figure.unit)}: " if figure.limit is not None else ""
+            value = f"{_number(figure.value, figure.unit)}{missed}"
+            rows.append(f"| {title} | {value} | {_target(figure)} | {limit}{figure.limit_is} |")
+    return "\n".join(rows)
+
+
+def _target(figure: Figure) -> str:
+    if figure.least is not None:
+        return f">= {_number(figure.least, figure.unit)}"
+    return f"<= {_number(figure.target, figure.unit)}" if figure.target is not None else ""
+
+
 def _number(value: float | None, unit: str) -> str:
     if value is None:
         return "not measured"
-    return f"{value:,.0f} {unit}" if value >= 100 or value == int(value) else f"{value:.3g} {unit}"
+    return (f"{value:,.0f} {unit}" if value >= 100 or value == int(value) else f"{value:.3g} {unit}").strip()
 
 
 def machine() -> str:
@@ -102,15 +164,19 @@ def main() -> int:
     """Measure, print, and return 1 if a target was missed."""
     options = argparse.ArgumentParser(description=__doc__)
     options.add_argument("--json", action="store_true", help="print data")
+    options.add_argument("--markdown", action="store_true", help="print the table of docs/benchmarks.md")
     options.add_argument("--chart", metavar="FILE", type=Path, help="draw the targets and figures as SVG")
+    options.add_argument("--peers", metavar="FILE", type=Path, help="draw peers' figures beside these as SVG")
     options.add_argument("--quick", action="store_true", help="a few rounds of everything; not to be quoted")
+    names = [*PARTS, *GROUPS]
+    options.add_argument("--only", metavar="NAME", nargs="+", choices=names, default=[], help=", ".join(names))
     chosen = options.parse_args()
     begun, load = time.monotonic(), os.getloadavg()[0]
 
     def say(words: str) -> None:
         print(f"{time.monotonic() - begun:3.0f} s  {words} ...", file=sys.stderr, flush=True)
 
-    figures = list(measure(chosen.quick, say))
+    figures = list(measure(chosen.quick, chosen.only, say))
     say("done")
     if chosen.json:
         data = {
@@ -120,12 +186,16 @@ def main() -> int:
             "figures": [figure.as_dict() for figure in figures],
         }
         print(json.dumps(data, indent=2))
+    elif chosen.markdown:
+        print(f"{machine()}\n\n{markdown(figures)}")
     else:
         console = Console(width=None if sys.stdout.isatty() else 140, highlight=False)
         console.print(table(figures))
         console.print(f"\n{machine()}; load before: {load:.1f}. The busier, the less the times are worth.")
     if chosen.chart:
         chart.draw(figures, machine(), chosen.chart)
+    if chosen.peers:
+        chart.draw_peers(peers.beside(figures), machine(), chosen.peers)
     return 1 if any(figure.missed for figure in figures) else 0
 
 

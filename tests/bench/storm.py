@@ -1,108 +1,64 @@
-"""What `make bench` measures when a network comes back: two thousand tablets that all speak in the same moment.
+"""What `make bench` measures when a network comes back: five thousand tablets that all speak in the same moment.
 
-Each has screenings sealed ahead and one request for them. Who is refused or cut off tries again, as a tablet does.
+Each has screenings sealed ahead and one request for them. A tablet that is refused or cut off tries again, as a person
+would, after a pause that grows.
 """
 
 from __future__ import annotations
 
-import asyncio
-import os
-import random
 import time
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from itertools import pairwise
-from multiprocessing import get_context
-from pathlib import Path
 from statistics import quantiles
 
-from bench import ingest, load
+from bench import load
 from bench.figure import Figure
-from bench.forms import SampleInterviews
-from bench.load import Sender
-from bench.server import BenchSite, stored
-from server.cli.terminal import now_ms
-from server.database.sqlite import SqliteDatabase
-from server.store import devices
-from sync.keys.key_pairs import SigningKey
+from bench.ingest import Intake
+from bench.server import BenchSite, cpu_seconds, forget_peak, memory, stored
 
-TABLETS, EACH = 2000, 10
+TABLETS, EACH = 5000, 10
 STEPS = (0.0, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0)
 BAR = 40
-# A tablet's patience with a line that does not answer, and the pause before it tries again, in seconds.
-PATIENCE, PAUSE = 60.0, (0.5, 2.0)
+# A tablet's patience with a line that does not answer, and the pauses before it tries again, in seconds: each between
+# half and one and a half times as long.
+PATIENCE, PAUSE = 60.0, (1.0, 2.0, 4.0)
+REST_SECONDS = 5
+"""How long after the last answer the memory is read: the server may return by then what it no longer uses."""
 
 
-def storm(site: BenchSite, samples: SampleInterviews, quick: bool) -> Iterator[Figure]:
+def storm(intake: Intake) -> Iterator[Figure]:
     """Seconds from the moment in which all tablets speak to each one's answer, as a histogram; nothing may be lost."""
-    secrets = [SigningKey.generate().secret for _ in range(12 if quick else TABLETS)]
-    _let_in(site, secrets)
-    shared = ingest.prepare_load(site, samples)
-    senders = [Sender(secret, shared) for secret in secrets]
-    folder, phases = site.folder / "storm", {"storm": (EACH, 1)}
-    folder.mkdir()
-    spawn = get_context("spawn")
-    with ProcessPoolExecutor(os.cpu_count(), mp_context=spawn) as sealing:
-        list(sealing.map(Sender.write_ahead, senders, [folder] * len(senders), [phases] * len(senders), chunksize=50))
-    before = stored(site)
-    with ProcessPoolExecutor(1, mp_context=spawn) as elsewhere:
-        seconds, tries = elsewhere.submit(speak, site.server.tablets_port, folder).result()
-    lost = len(senders) * EACH - (stored(site) - before)
-    about = f"{len(senders):,} tablets at once, {EACH} screenings each"
+    site, count = intake.site, 12 if intake.quick else TABLETS
+    _, files = load.write_all(load.let_in(site, count, intake.shared), site.folder / "storm", EACH, 1)
+    before, cpu = stored(site), cpu_seconds(site.pid)
+    forget_peak(site.pid)
+    port = site.server.tablets_port
+    driven = intake.elsewhere.submit(load.replay, port, files, PAUSE, PATIENCE).result()
+    after, peak = cpu_seconds(site.pid), memory(site.pid, "VmHWM")
+    seconds = [taken / 1000 for taken in driven.all_taken]
+    about, sent = f"{count:,} tablets at once, {EACH} screenings each", count * EACH
     percentiles = quantiles(seconds, n=100, method="inclusive")
-    yield Figure("storm.lost", f"{about}: lost", lost, "", 0)
-    yield Figure("storm.rate", "    intake", len(senders) * EACH / max(seconds), "envelopes/s")
+    yield Figure("storm.lost", f"{about}: lost", sent - (stored(site) - before), "", 0)
+    yield Figure("storm.last", "    the last answer", max(seconds), "s", 60)
+    yield Figure("storm.rate", "    intake", sent / max(seconds), "envelopes/s")
     yield Figure("storm.p50", "    a tablet's answer, median", percentiles[49], "s")
     yield Figure("storm.p99", "    a tablet's answer, 99 of 100", percentiles[98], "s")
-    yield Figure("storm.tries", "    connections a tablet made", tries / len(senders), "")
+    yield Figure("storm.tries", "    connections a tablet made", driven.tries / count, "")
+    used = None if cpu is None or after is None else (after - cpu) / sent * 1000
+    yield Figure("storm.cpu", "    server's CPU an envelope", used, "ms")
+    yield Figure("storm.load", "    load generator, of one core", driven.core_percent, "%")
     yield from _histogram(seconds)
+    yield Figure(
+        "storm.peak", "server's memory in the storm, at most (VmHWM)", peak, "MiB", 400, site.idle, "just started"
+    )
+    yield _memory_after(site, intake.quick)
 
 
-def _let_in(site: BenchSite, secrets: Sequence[bytes]) -> None:
-    """Certify tablets without their ceremony: what is measured is the storm, not two thousand enrolments."""
-    db, at = SqliteDatabase(site.server.folders[0] / "chaski.db"), now_ms()
-    with db.write() as w:
-        for secret in secrets:
-            key = SigningKey(secret).public
-            devices.add_device(w, dev=key.kid, key=key.raw, label="storm", region="17", at=at)
-            devices.certify(w, key.kid, certificate=b"{}", label="storm", region="17", at=at)
-    db.close()
-
-
-def speak(port: int, folder: Path) -> tuple[list[float], int]:
-    """Let every tablet whose request lies in the folder speak at once; return each one's seconds, and all tries."""
-    frames = [load.frame(next(load.requests(file))) for file in sorted(folder.iterdir())]
-    return asyncio.run(_speak(port, frames))
-
-
-async def _speak(port: int, frames: Sequence[bytes]) -> tuple[list[float], int]:
-    begun = time.perf_counter()
-    told = await asyncio.gather(*(_tell(port, frame, begun) for frame in frames))
-    return [seconds for seconds, _ in told], sum(tries for _, tries in told)
-
-
-async def _tell(port: int, frame: bytes, begun: float) -> tuple[float, int]:
-    for tries in range(1, 1000):
-        try:
-            await asyncio.wait_for(_ask(port, frame), PATIENCE)
-            return time.perf_counter() - begun, tries
-        except (OSError, EOFError, TimeoutError):
-            await asyncio.sleep(random.uniform(*PAUSE))
-    raise RuntimeError("a tablet was never served")
-
-
-async def _ask(port: int, frame: bytes) -> None:
-    reader, writer = await asyncio.open_connection("127.0.0.1", port)
-    try:
-        writer.write(frame)
-        await writer.drain()
-        head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").lower().split("\r\n")
-        if " 200 " not in f"{head[0]} ":
-            raise ConnectionError(head[0])
-        length = next(int(line.partition(":")[2]) for line in head if line.startswith("content-length:"))
-        await reader.readexactly(length)
-    finally:
-        writer.close()
+def _memory_after(site: BenchSite, quick: bool) -> Figure:
+    """MiB that the server, which is one process, keeps resident; the limit is what it took idle."""
+    time.sleep(0 if quick else REST_SECONDS)
+    about = f"server's memory after {stored(site):,} envelopes (VmRSS)"
+    return Figure("memory", about, memory(site.pid), "MiB", 150, site.idle, "just started")
 
 
 def _histogram(seconds: Sequence[float]) -> Iterator[Figure]:
