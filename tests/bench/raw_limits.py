@@ -18,7 +18,7 @@ from server.config import Config
 from server.database.sqlite import SqliteDatabase
 from server.flows.desks import routing
 from server.flows.desks.routing import Rulebook
-from server.flows.intake import sync_request
+from server.flows.intake import sync_group
 from support.databases import writing_connection
 from sync.exchange.messages import Message
 
@@ -68,8 +68,9 @@ def statements(data: Path, copy: Path, messages: Iterable[Message]) -> list[Stat
     recorder = _Recorder(writer.conn)
     writer.conn = recorder  # type: ignore[assignment]
     for message in messages:
-        _, items = sync_request.answer_request(db, message, keys=own, rulebook=rulebook, now=now_ms())
-        if any(item.outcome not in ("stored", "held") for item in items):
+        (answer,) = sync_group.answer_group(db, [message], keys=own, rulebook=rulebook, now=now_ms())
+        items = answer.items if answer else ()
+        if not items or any(item.outcome not in ("stored", "held") for item in items):
             raise RuntimeError(f"the copy took the load for something else: {items}")
     db.close()
     return recorder.noted
