@@ -15,11 +15,11 @@ from typing import BinaryIO
 
 from sync.atomic_file import create_file
 from sync.documents.signed import Document
-from sync.envelope.verify import MAX_ENVELOPE_BYTES, envelope_id
 from sync.errors import SyncError
 from sync.exchange.messages import PROTOCOL
 
 ENVELOPE, RECEIPTS = "envelope", "receipts"
+MAX_ENVELOPE_BYTES = 360_000
 MAX_LINE_BYTES = 400_000
 MAX_LINES = 100_000
 MAX_FILE_BYTES = 512 * 1024 * 1024
@@ -38,8 +38,8 @@ class CarriedEnvelope:
 
     @property
     def id(self) -> str:
-        """The envelope's identity."""
-        return envelope_id(self.raw)
+        """The envelope's identity (SPEC 6.1)."""
+        return hashlib.sha256(self.raw).hexdigest()
 
     def to_line(self) -> bytes:
         """Write the envelope as a line with its line feed."""

@@ -1,7 +1,7 @@
 """A command that inspectors use: it tells in Spanish why it cannot run.
 
-`chaski device screen` is one, and so are the commands of couriers. It catches errors of usage, of the tablet's store and of its documents, wherever they
-happen. It must not pass on an English text of click or of `sync`.
+`chaski device screen` is one, and so are the commands of couriers. It catches errors of usage, of the tablet's store
+and of its documents, wherever they happen. It must not pass on an English text of click or of `sync`.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Errors in Spanish for the inspector: why something failed on the tablet, and what to do.
 
-The interview, `chaski device screen` and the commands of couriers call it. The errors of `sync` are written in English, for maintainers; no
-English text may reach an inspector's page.
+The interview, `chaski device screen` and the commands of couriers call it. The errors of `sync` are written in English,
+for maintainers; no English text may reach an inspector's page.
 """
 
 from __future__ import annotations
