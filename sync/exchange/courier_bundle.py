@@ -74,11 +74,11 @@ def _write_line(kind: str, content: bytes) -> bytes:
 def open_file(path: Path) -> BinaryIO:
     """Open a courier file for reading. Raise SyncError `courier.malformed` for anything but a file, such as a pipe,
     which would never end."""
-    file = os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK), "rb")
-    if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-        file.close()
+    opened = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    if not stat.S_ISREG(os.fstat(opened).st_mode):
+        os.close(opened)
         raise SyncError("courier.malformed", f"{path} is not a file")
-    return file
+    return os.fdopen(opened, "rb")
 
 
 def read_envelopes(file: BinaryIO, unread: Unread) -> Iterator[CarriedEnvelope]:
