@@ -73,19 +73,26 @@ def _write_line(kind: str, content: bytes) -> bytes:
 
 def open_file(path: Path) -> BinaryIO:
     """Open a courier file for reading. Raise SyncError `courier.malformed` for anything but a file, such as a pipe,
-    which would never end."""
+    which would never end, and `courier.too_large` for more bytes than a courier file may have."""
     opened = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
-    if not stat.S_ISREG(os.fstat(opened).st_mode):
-        os.close(opened)
-        raise SyncError("courier.malformed", f"{path} is not a file")
-    return os.fdopen(opened, "rb")
+    status = os.fstat(opened)
+    if stat.S_ISREG(status.st_mode) and status.st_size <= MAX_FILE_BYTES:
+        return os.fdopen(opened, "rb")
+    os.close(opened)
+    if stat.S_ISREG(status.st_mode):
+        raise _too_large()
+    raise SyncError("courier.malformed", f"{path} is not a file")
+
+
+def _too_large() -> SyncError:
+    return SyncError("courier.too_large", f"more than {MAX_LINES} lines or {MAX_FILE_BYTES} bytes")
 
 
 def read_envelopes(file: BinaryIO, unread: Unread) -> Iterator[CarriedEnvelope]:
     """Read the envelopes of a courier file, each identity once, in order.
 
-    What is left out is counted in `unread`. Raise SyncError `courier.too_large` at the line where the file becomes too
-    long, and `courier.malformed` at the end of a file without a single good line.
+    What is left out is counted in `unread`. Raise SyncError `courier.too_large` after the last line that a file may
+    have, and `courier.malformed` at the end of a file without a single good line.
     """
     seen: set[bytes] = set()
     for number, content in _read_contents(file, ENVELOPE, unread):
@@ -136,7 +143,7 @@ def _read_lines(file: BinaryIO) -> Iterator[tuple[int, bytes]]:
             line = file.readline(MAX_LINE_BYTES)
             size, at_end = size + len(line), not line
         if number > MAX_LINES or size > MAX_FILE_BYTES:
-            raise SyncError("courier.too_large", f"more than {MAX_LINES} lines or {MAX_FILE_BYTES} bytes")
+            raise _too_large()
         yield number, line.removesuffix(b"\n") if whole else b""
 
 
@@ -184,5 +191,5 @@ def _bounded(lines: Iterable[bytes]) -> Iterator[bytes]:
     for number, line in enumerate(lines, 1):
         size += len(line)
         if number > MAX_LINES or size > MAX_FILE_BYTES:
-            raise SyncError("courier.too_large", f"more than {MAX_LINES} lines or {MAX_FILE_BYTES} bytes")
+            raise _too_large()
         yield line
