@@ -67,7 +67,7 @@ def stranger() -> Tablet:
     return Tablet(SigningKey.generate())
 
 
-def test_the_envelopes_of_three_tablets_are_stored_and_routed_and_each_gets_its_receipts(field: Field) -> None:
+def test_envelopes_of_three_tablets_are_stored_and_each_tablet_gets_its_receipts(field: Field) -> None:
     tablets = [field.tablet() for _ in range(3)]
     raws = {tablet.key.kid: [field.envelope(tablet) for _ in range(2)] for tablet in tablets}
     signed = receipts(field, bring(field, *(raw for each in raws.values() for raw in each)))

@@ -264,7 +264,7 @@ class Tablet:
             copied=state.copied,
             refused=self._forms.list_refused(documents.named, documents.versions) if documents else (),
             recordings_missing=len(self.recordings.missing(self._forms.list_recordings())),
-            handed_over=self.outbox.envelopes.last_handed_over(),
+            **dict(zip(("handed_over", "handed_over_at"), self.outbox.envelopes.last_handed_over(), strict=True)),
         )
 
     # Syncing

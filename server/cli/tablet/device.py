@@ -326,11 +326,10 @@ def status(folder: Path, as_json: bool) -> None:
         console.print(
             f"{found.waiting} waiting, {found.receipted} receipted, {found.rejected} rejected, {found.drafts} drafts"
         )
-        count, since = found.handed_over
-        if count:
+        if found.handed_over:
             console.print(
-                f"Una persona mensajera lleva copias de {count} entrevistas desde el {format_spanish_time(since)}."
-                " Siguen en esta tableta hasta que llegue su recibo."
+                f"Una persona mensajera lleva copias de {found.handed_over} entrevistas desde el"
+                f" {format_spanish_time(found.handed_over_at)}. Siguen en esta tableta hasta que llegue su recibo."
             )
         _print_forms(console, found.forms)
         _print_warnings(console, found)
