@@ -13,7 +13,7 @@ from server.api.client_address import (
     MAX_ADDRESSES,
     MAX_FAILURES,
     WINDOW_SECONDS,
-    EnrolmentFailures,
+    AddressFailures,
     find_client_address,
 )
 from server.flows.people.wrong_guesses import FAILURES_PER_LOGIN
@@ -102,7 +102,7 @@ def test_failed_sign_ins_count_for_the_address_behind_the_proxy(world: World) ->
 
 def test_failures_expire_after_their_window_and_their_number_is_bounded() -> None:
     now = 0.0
-    refusals = EnrolmentFailures(lambda: now)
+    refusals = AddressFailures(lambda: now)
     for _ in range(MAX_FAILURES):
         refusals.count("2001:db8:1:2::1")
     assert refusals.is_blocked("2001:db8:1:2:ffff::9")  # The same /64 network.

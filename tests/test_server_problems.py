@@ -65,6 +65,7 @@ def test_every_code_the_server_raises_is_in_the_catalogue_and_every_entry_is_rai
 
 
 CLIENT_SIDE = {
+    "courier",
     "known",
     "draft",
     "outbox",

@@ -412,6 +412,20 @@ def test_a_tablet_in_javascript_enrols(node):
     assert ours("enrolment", {"document": document}) == {"expect": "ok"}
 
 
+def test_both_read_the_same_of_damaged_courier_files(node):
+    rng, files = Random("courier files"), [unb64u(case["given"]["file"]) for case in vectors("courier_file")]
+    given = []
+    for _ in range(400):
+        file = bytearray(rng.choice(files) + rng.choice(files))
+        for _ in range(rng.choice([0, 1, 1, 3])):
+            at = rng.randrange(len(file) + 1)
+            file[at : at + rng.choice([0, 1, 1, 40])] = rng.choice([b"", b"\n", b"\r", b" ", b"\t", rng.randbytes(1)])
+        given.append({"file": b64u(bytes(file))})
+    here = [ours("courier_file", each) for each in given]
+    assert ask(node, *(("courier_file", each) for each in given)) == here
+    assert sum(len(each.get("result", {}).get("damaged", ())) for each in here) > 200
+
+
 def test_both_give_the_same_answer_to_almost_right_vectors(node):
     rng = Random(20261121)
     good = [case for case in vectors(*DOCUMENTS, *OTHERS) if case["expect"] == "ok"]

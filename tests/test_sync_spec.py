@@ -11,7 +11,18 @@ from server import problems
 from server.api import openapi, tablets
 from server.database.sqlite import SqliteDatabase
 from server.flows.intake.sync_request import MOST_SKIPPED
-from sync.documents import bundle, device_order, enrolment, manifest, receipt, registry, sign_in, signed, trust
+from sync.documents import (
+    bundle,
+    courier_receipt,
+    device_order,
+    enrolment,
+    manifest,
+    receipt,
+    registry,
+    sign_in,
+    signed,
+    trust,
+)
 from sync.envelope import seal
 from sync.envelope.route import AUTHOR_FIELDS, PLAIN_BYTES, VOCABULARY
 from sync.envelope.verify import MAX_CIPHERTEXT_BYTES, MAX_ENVELOPE_BYTES, SIGNATURE_TYP
@@ -95,7 +106,9 @@ def test_every_section_that_the_code_cites_is_there():
 
 
 def test_every_typ_is_in_the_spec():
-    types = {module.TYP for module in (bundle, manifest, device_order, receipt, registry, sign_in, trust)}
+    types = {
+        module.TYP for module in (bundle, courier_receipt, manifest, device_order, receipt, registry, sign_in, trust)
+    }
     types |= {enrolment.REQUEST_TYP, enrolment.CERTIFICATE_TYP, SIGNATURE_TYP}
     types |= {messages.REQUEST_TYP, messages.RESPONSE_TYP, messages.REFUSAL_TYP}
     assert set(re.findall(r"^\| `(chaski-1/[a-z]+\+jws)`", section("4.2"), re.M)) == types

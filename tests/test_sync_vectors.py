@@ -4,6 +4,7 @@ import hashlib
 import json
 import zlib
 from collections.abc import Callable
+from io import BytesIO
 from typing import Any
 
 import pytest
@@ -14,14 +15,24 @@ from sync.documents import bundle, enrolment, manifest, receipt, registry, sign_
 from sync.documents.signed import Document
 from sync.envelope import dropped_answers, seal
 from sync.envelope.route import open_route
-from sync.envelope.verify import parse_envelope, verify_envelope
+from sync.envelope.verify import envelope_id, parse_envelope, verify_envelope
 from sync.errors import SyncError
-from sync.exchange import messages
+from sync.exchange import courier_messages, messages
+from sync.exchange.courier_bundle import Unread, read_envelopes, read_receipts
 from sync.keys import passphrases
 from sync.keys.key_pairs import RouteKey, SealKey, VerifyKey, key_id
 from sync.wire.encoding import b64u, canonical, strict_json, unb64u
 from vector_makers.fixed_inputs import SERVER
-from vector_makers.real_server import answered, copied, listed_as_lost, obeyed, readmitted, taken_in, worked_with
+from vector_makers.real_server import (
+    answered,
+    copied,
+    listed_as_lost,
+    obeyed,
+    readmitted,
+    settled_by_courier,
+    taken_in,
+    worked_with,
+)
 from vector_makers.run import NOT_OURS, SEALED_ONCE, VECTORS, all_cases, to_json
 
 Given = dict[str, Any]
@@ -133,6 +144,19 @@ def do_receipts(given: Given) -> list[str]:
     return [item.id for item in read.items if item.done]
 
 
+def do_courier_file(given: Given) -> dict[str, Any]:
+    unread = [Unread(), Unread()]
+    file = unb64u(given["file"])
+    envelopes = [[each.pin, each.id] for each in read_envelopes(BytesIO(file), unread[0])]
+    receipts = [each.sha256 for each in read_receipts(BytesIO(file), unread[1])]
+    damaged = sorted({number for each in unread for number in each.numbers})
+    return {"envelopes": envelopes, "receipts": receipts, "damaged": damaged}
+
+
+def do_courier_request(given: Given) -> list[str]:
+    return [envelope_id(raw) for raw in courier_messages.read_request(unb64u(given["body"]))]
+
+
 def do_envelope(given: Given) -> dict[str, Any]:
     parsed = parse_envelope(given["envelope"].encode())
     verify_envelope(parsed, VerifyKey.from_raw(unb64u(given["device"])))
@@ -186,7 +210,7 @@ def do_session(given: Given) -> dict[str, str]:
 
 
 do_take_in, do_requests, do_readmit, do_orders, do_copied = taken_in, answered, readmitted, obeyed, copied
-do_versions, do_lost = worked_with, listed_as_lost
+do_versions, do_lost, do_courier_receipts = worked_with, listed_as_lost, settled_by_courier
 
 
 def do_unlock(given: Given) -> dict[str, str]:

@@ -1,7 +1,8 @@
-"""The client address of a request behind proxies, and a limit on failed enrolments per address.
+"""The client address of a request behind proxies, and limits on failures per address.
 
-`server.app` installs both on the APIs, so that an attacker cannot guess enrolment codes. The counts are in memory only.
-The limit must never keep out a right code, a certificate, or `POST /v1/sync`: it changes the answers to failures alone.
+`server.app` installs both on the APIs, so that an attacker cannot guess enrolment codes; the tablet API counts rejected
+couriers. The counts are in memory only. A limit must never keep out a right code, a certificate, a tablet's envelope,
+or `POST /v1/sync`: it changes the answers to failures alone.
 """
 
 from __future__ import annotations
@@ -49,8 +50,8 @@ def _is_in(address: str, proxies: Sequence[Network]) -> bool:
     return parsed is not None and any(parsed in network for network in proxies)
 
 
-class EnrolmentFailures:
-    """Counts failed enrolments per address. A window begins with the first failure; a full table drops the oldest."""
+class AddressFailures:
+    """Counts failures per address. A window begins with the first failure; a full table drops the oldest."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
@@ -81,7 +82,7 @@ def limit_enrolment_failures(app: Flask) -> None:
 
     A request is judged first: people and tablets behind one address must not keep each other out.
     """
-    failures = EnrolmentFailures()
+    failures = AddressFailures()
 
     def after(response: Response) -> Response:
         if not _is_limited() or not 400 <= response.status_code < 500:

@@ -63,6 +63,21 @@ class TrustsSchema(Schema):
     trusts = fields.List(fields.String())
 
 
+class RejectedEnvelopeSchema(Schema):
+    """An envelope that was not stored, and why."""
+
+    id = fields.String()
+    code = fields.String()
+
+
+class CourierSchema(Schema):
+    """What became of the envelopes that a courier brought."""
+
+    generation = fields.String()
+    receipts = fields.List(fields.String())
+    rejected = fields.List(fields.Nested(RejectedEnvelopeSchema))
+
+
 class PersonSchema(Schema):
     """The signed-in person."""
 

@@ -1,4 +1,4 @@
-"""The tablet API: enrolment, signed documents, recordings, and sync.
+"""The tablet API: enrolment, signed documents, recordings, sync, and what a courier brings.
 
 It needs no cookie and no sign-in: tablets sign their requests and envelopes. Each endpoint calls one flow. An endpoint
 must not open a transaction itself.
@@ -11,15 +11,16 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
-from flask import Flask, Response, g, request
+from flask import Flask, Response, current_app, g, request
 from flask_smorest import Blueprint
 
 from server import problems
 from server.api import docs_page, health, openapi, schemas
+from server.api.client_address import AddressFailures
 from server.api.flask_app import DOCUMENT_TYPE, cache_forever, current_services, signed_bytes
 from server.flows.desks.routing import Rulebook
 from server.flows.forms import recordings
-from server.flows.intake import sync_request
+from server.flows.intake import courier, sync_request
 from server.flows.intake.storage_budget import MIB, StorageBudget
 from server.flows.intake.sync_request import NumberRefusedError
 from server.flows.trust import documents, enrolment
@@ -30,11 +31,13 @@ from sync.exchange.messages import CONTENT_TYPE, SIGNATURE_HEADER, Message, writ
 
 blueprint = Blueprint("tablets", __name__, description="Tablets")
 AUDIO_TYPE = "audio/*"
+_COURIER_FAILURES = "courier_failures"
 _DOCUMENT_PROBLEMS = ("encoding.*", "document.*", "key.*", "signed.*")
 
 
 def install_tablet_api(app: Flask) -> None:
     """Install the tablet API, its OpenAPI document and its documentation page on an app."""
+    app.extensions[_COURIER_FAILURES] = AddressFailures()
     docs_page.install(
         app, openapi.register_blueprints(app, blueprint, health.blueprint, title="Chaski: puerta de las tabletas")
     )
@@ -80,6 +83,36 @@ def _signed_refusal(error: Problem) -> Response:
     response = Response(refusal.body, document["status"], mimetype=problems.MEDIA_TYPE)
     response.headers[SIGNATURE_HEADER] = refusal.signature
     return response
+
+
+@blueprint.post("/v1/courier")
+@openapi.problems("encoding.*", "document.*", "exchange.too_large", "exchange.*", "http.too_many")
+@openapi.accepts(CONTENT_TYPE)
+@blueprint.response(200, schemas.CourierSchema)
+def take_courier_file() -> dict[str, Any]:
+    """Take envelopes of several tablets from a courier, without a sign-in; the answer has receipts (SPEC 11.4)."""
+    services, failures = current_services(), current_app.extensions[_COURIER_FAILURES]
+    config, address = services.config, request.remote_addr or ""
+    is_blocked = failures.is_blocked(address)
+    answer, items = courier.answer_courier(
+        services.db,
+        request.get_data(),
+        keys=services.keys,
+        rulebook=Rulebook(services.rules, config.deadline_hours),
+        now=services.now(),
+        budget=StorageBudget(config.tablet_max_mb * MIB),
+        most_rejected=1 if is_blocked else courier.MOST_REJECTED,
+    )
+    _log_outcomes(items)
+    if answer.rejected:
+        failures.count(address)
+    if is_blocked and answer.rejected and not answer.receipts:
+        raise Problem("http.too_many")
+    return {
+        "generation": answer.generation,
+        "receipts": [document.to_bytes().decode() for document in answer.receipts],
+        "rejected": [vars(each) for each in answer.rejected],
+    }
 
 
 @blueprint.post("/v1/enrolments")

@@ -33,6 +33,7 @@ COMMANDS = {
     "restore": "admin.backup:restore_command",
     "forms": "authors.forms:forms",
     "device": "tablet.device:device",
+    "courier": "tablet.courier:courier",
     "desk": "desk.referrals:desk",
     "jobs": "admin.jobs:jobs_group",
     "statistics": "admin.statistics:statistics_command",
@@ -85,7 +86,8 @@ def main() -> None:
 
     \b
     form authors    forms check | try | diff | impact | translations | draft | sign | publish ...
-    inspectors      device enrol | pull | screen | sync | status
+    inspectors      device enrol | pull | screen | sync | status | hand-over | take-receipts
+    couriers        courier collect | deliver
     coordinators    desk queue | claim | open | accept | close | work | examine | decide
     registrars      device list | approve | revoke | wipe
     administrators  init | serve | trust show | audit verify | check | jobs list | jobs run | statistics

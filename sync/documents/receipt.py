@@ -19,7 +19,7 @@ TYP = "chaski-1/receipts+jws"
 DONE = frozenset({"stored", "duplicate", "held", "fork", "conflict", "quarantined"})
 OUTCOMES = DONE | {"rejected"}
 _OUTCOME = re.compile("|".join(sorted(OUTCOMES)))
-_HEAD = re.compile(rf"|{SHA256_HEX.pattern}")
+HEAD = re.compile(rf"|{SHA256_HEX.pattern}")
 
 
 @dataclass(frozen=True)
@@ -74,12 +74,13 @@ def make(
         "generation": generation,
         "head": head,
         **({"number": number} if number else {}),
-        "items": [_content(item) for item in items],
+        "items": [write_item(item) for item in items],
     }
     return Document.of(content, TYP, key)
 
 
-def _content(item: ReceiptItem) -> dict[str, Any]:
+def write_item(item: ReceiptItem) -> dict[str, Any]:
+    """Return an item as JSON, without members that say nothing."""
     return {name: value for name, value in vars(item).items() if value}
 
 
@@ -92,8 +93,8 @@ def read(document: Document, trust: Trust) -> Receipts:
         members.integer("n", 1),
         members.integer("at"),
         members.text("generation", HALF_ID),
-        members.text("head", _HEAD),
-        tuple(map(_item, members.objects("items"))),
+        members.text("head", HEAD),
+        tuple(map(read_item, members.objects("items"))),
         members.integer("number", default=0),
     )
 
@@ -120,7 +121,8 @@ def accept(document: Document, trust: Trust, *, dev: str, n: int, generation: st
     return receipts
 
 
-def _item(entry: JsonObject) -> ReceiptItem:
+def read_item(entry: JsonObject) -> ReceiptItem:
+    """Read one item of receipts. Raise SyncError `document.malformed` for an outcome that is not listed."""
     return ReceiptItem(
         entry.text("id", SHA256_HEX),
         entry.text("outcome", _OUTCOME),

@@ -29,7 +29,8 @@ from sync.exchange.transport import ENGLISH_HEADERS, Transport
 from sync.exchange.trust_chain import fetch_trusts
 from sync.keys.key_files import load_secret, save_secret
 from sync.keys.key_pairs import SigningKey
-from sync.tablet import orders
+from sync.tablet import courier, orders
+from sync.tablet.courier import HandOver, TakenReceipts
 from sync.tablet.drafts import Drafts
 from sync.tablet.form_cache import FormCache, check_usable
 from sync.tablet.outbox import Outbox
@@ -263,6 +264,7 @@ class Tablet:
             copied=state.copied,
             refused=self._forms.list_refused(documents.named, documents.versions) if documents else (),
             recordings_missing=len(self.recordings.missing(self._forms.list_recordings())),
+            **dict(zip(("handed_over", "handed_over_at"), self.outbox.envelopes.last_handed_over(), strict=True)),
         )
 
     # Syncing
@@ -342,6 +344,20 @@ class Tablet:
         self.recordings.remove_others(named)
         self.recordings.fetch(named, self.transport)
         return len(self.recordings.missing(named))
+
+    # A courier instead of a network
+
+    def hand_over(self, path: Path) -> HandOver:
+        """Write a courier file with copies of all envelopes that have no receipt; `path` is a new file or a folder."""
+        documents = self._require_certified()
+        return courier.hand_over(self.outbox, path, dev=self._key.kid, pin=documents.trust.pin, now=self._clock())
+
+    def take_receipts(self, path: Path) -> TakenReceipts:
+        """Take in the receipts for this tablet from a courier file. Raise SyncError `tablet.wiped` during a wipe."""
+        if self.outbox.orders.tablet_state().wiping:  # It would destroy what only a later sync confirms.
+            raise SyncError("tablet.wiped", WIPING)
+        documents = self._require_certified()
+        return courier.take_receipts(self.outbox, path, dev=self._key.kid, trust=documents.trust, now=self._clock())
 
     # Stored documents
 

@@ -4,7 +4,7 @@
 """
 
 import sqlite3
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 
 from sync.durations import DAY
 from sync.envelope.verify import ChainPosition, envelope_id
@@ -74,6 +74,30 @@ class EnvelopeStore:
                 (min(at, here) - KEPT_AFTER_RECEIPT,),
             ).rowcount
 
+    # For a courier
+
+    def list_for_courier(self) -> Iterator[tuple[str, bytes]]:
+        """Return id and bytes of each envelope without a receipt that counts as done, oldest first."""
+        rows = self._db.execute(
+            "SELECT id, raw FROM envelope WHERE state IN ('pending', 'sent', 'rejected') ORDER BY position"
+        )
+        return ((identity, bytes(raw)) for identity, raw in rows)
+
+    def mark_handed_over(self, ids: Iterable[str], now: int) -> None:
+        """Record that a courier has copies of these envelopes. They stay here, to be sent like all others."""
+        with transaction(self._db):
+            self._db.executemany(
+                "UPDATE envelope SET handed_over = ? WHERE id = ?", [(now, identity) for identity in ids]
+            )
+
+    def last_handed_over(self) -> tuple[int, int]:
+        """Return how many envelopes without a receipt a courier has, and when the last ones were handed over (ms)."""
+        row = self._db.execute(
+            "SELECT COUNT(*), COALESCE(MAX(handed_over), 0) FROM envelope"
+            " WHERE handed_over > 0 AND state IN ('pending', 'sent', 'rejected')"
+        ).fetchone()
+        return int(row[0]), int(row[1])
+
     # Steps of a sync, each inside a transaction of the caller
 
     def sent_ids(self) -> tuple[str, ...]:
@@ -103,13 +127,15 @@ class EnvelopeStore:
 
     def void_receipts(self) -> None:
         """Mark every stored envelope for sending again, because another database had receipted it."""
-        self._db.execute("UPDATE envelope SET state = 'pending', outcome = '', at = 0 WHERE state <> 'purged'")
+        self._db.execute(
+            "UPDATE envelope SET state = 'pending', outcome = '', at = 0, was_lost = 0 WHERE state <> 'purged'"
+        )
 
     def offer_again(self, again: Mapping[str, Iterable[tuple[int, int]]]) -> None:
         """Void the receipts of envelopes that the server has lost: ranges of numbers by chain. What was purged stays
         lost."""
         self._db.executemany(
-            "UPDATE envelope SET state = 'pending', outcome = '', at = 0"
+            "UPDATE envelope SET state = 'pending', outcome = '', at = 0, was_lost = 1"
             " WHERE state = 'receipted' AND chain = ? AND seq BETWEEN ? AND ?",
             [(chain, first, last) for chain, ranges in again.items() for first, last in ranges],
         )
@@ -124,10 +150,21 @@ class EnvelopeStore:
         )
         return dict(rows.fetchall())
 
+    def record_courier_receipts(self, ids: Mapping[str, str], at: int) -> int:
+        """Store the outcome of each envelope (by id) that has no receipt yet; return how many.
+
+        An envelope that the server once lost stays: these receipts may be older than its loss. Only a sync settles it.
+        """
+        return self._db.executemany(
+            "UPDATE envelope SET state = 'receipted', outcome = ?, at = ?"
+            " WHERE id = ? AND state IN ('pending', 'sent', 'rejected') AND NOT was_lost",
+            [(outcome, at, identity) for identity, outcome in ids.items()],
+        ).rowcount
+
     def record_receipts(self, result: SyncResult) -> None:
         """Store the outcome of each envelope from a verified response."""
         self._db.executemany(
-            "UPDATE envelope SET state = ?, outcome = ?, at = ? WHERE id = ? AND state <> 'purged'",
+            "UPDATE envelope SET state = ?, outcome = ?, at = ?, was_lost = 0 WHERE id = ? AND state <> 'purged'",
             [
                 ("rejected", outcome, result.here, identity)
                 if outcome == "rejected"

@@ -54,6 +54,11 @@ CREATE TABLE newest_receipts (
     generation TEXT PRIMARY KEY, number INTEGER NOT NULL, head TEXT NOT NULL, body BLOB NOT NULL
 ) STRICT;
 """,
+    # When a courier got the envelope (ms, 0 = never), and whether the server asked for it after it had receipted it.
+    """
+ALTER TABLE envelope ADD COLUMN handed_over INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE envelope ADD COLUMN was_lost INTEGER NOT NULL DEFAULT 0;
+""",
 )
 
 FILLER_BYTES = 4000  # One such row fills one page of 4096 bytes.

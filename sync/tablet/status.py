@@ -149,7 +149,8 @@ class TabletStatus:
 
     `revoked`: it takes no new screening. `wiping`: a wipe is unfinished, and is tried again at each opening and sync.
     `wiped`: it takes none until a person pulls forms. `copied`: another tablet uses its key. `refused`: form versions
-    that it refuses. `recordings_missing`: the next syncs fetch them; they stop nothing.
+    that it refuses. `recordings_missing`: the next syncs fetch them; they stop nothing. `handed_over`: of how many
+    waiting or rejected envelopes a courier has copies; `handed_over_at`: when it got the last ones (ms).
     """
 
     dev: str = ""
@@ -174,6 +175,8 @@ class TabletStatus:
     copied: bool = False
     refused: tuple[RefusedForm, ...] = ()
     recordings_missing: int = 0
+    handed_over: int = 0
+    handed_over_at: int = 0
 
 
 def warnings(report: TabletStatus | SyncReport | PullResult) -> tuple[str, ...]:

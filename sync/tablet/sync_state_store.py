@@ -5,6 +5,7 @@
 
 import sqlite3
 
+from sync.documents.courier_receipt import CourierReceipts
 from sync.documents.receipt import Receipts
 from sync.exchange.messages import MAX_ENDED, MAX_RECEIPTED, AuditRow
 from sync.tablet.chain_counters import ChainCounters
@@ -104,6 +105,24 @@ class SyncStateStore:
             proof=proof,
         )
         self.record_answer(batch, result)
+
+    def record_courier_receipts(self, receipts: CourierReceipts, *, here: int) -> int:
+        """Store the receipts that a courier brought (SPEC 11.4); return how many envelopes they settle. `here` is the
+        tablet's clock (ms).
+
+        Those of a later generation first void the ones of the generation before, as a response does. Raise SyncError
+        `receipt.other_generation` for those of another one; then nothing changes.
+        """
+        with transaction(self._db):
+            held = self._db.execute("SELECT generation FROM place").fetchone()[0]
+            if receipts.begins_generation(held):
+                self._envelopes.void_receipts()
+                self._db.execute("UPDATE ended SET reached = 0")
+                self._db.execute("DELETE FROM newest_receipts WHERE generation <> ?", (receipts.generation,))
+                self._db.execute("UPDATE place SET cursor = 0, inventory = ''")
+            self._db.execute("UPDATE place SET generation = ?", (receipts.generation,))
+            outcomes = {item.id: item.outcome for item in receipts.items if item.done}
+            return self._envelopes.record_courier_receipts(outcomes, max(receipts.at, here))
 
     def _record_told(self, result: SyncResult) -> None:
         """Keep the receipts that name the newest audit row of this generation: they prove what the server knew."""

@@ -15,17 +15,17 @@ from server.database.connection import Database
 from server.database.sqlite import SqliteDatabase
 from server.flows.desks import routing
 from server.flows.desks.routing import Rulebook
+from server.flows.intake import courier, sync_request
 from server.flows.intake import envelopes as envelope_intake
-from server.flows.intake import sync_request
 from server.flows.operations import founding
 from server.flows.operations.founding import NewKeyring, NewServer
 from server.problems import Problem
 from server.server_keys import ServerKeys
 from server.store import devices
-from sync.documents import receipt, registry
+from sync.documents import courier_receipt, receipt, registry
 from sync.documents.registry import Keyring
 from sync.documents.signed import Document
-from sync.exchange import messages
+from sync.exchange import courier_messages, messages
 from sync.keys.key_pairs import RouteKey
 from vector_makers.fixed_inputs import DEVICE, KEYRING, NOW, REGISTRAR, ROUTE_KEY, SERVER, TRUST
 
@@ -113,4 +113,23 @@ def conversation(data: bytes) -> None:
         assert receipt.accept(read.receipts, HELD, dev=DEVICE.kid, n=n).items[: len(items)] == tuple(items)
 
 
-READERS: dict[str, Callable[[bytes], None]] = {"batch": batch, "conversation": conversation}
+def courier_batch(data: bytes) -> None:
+    """What a stranger brings: lines as in `batch`. The same again is a duplicate, and a rejection stays one."""
+    raws = [around(line) if line.startswith(b"{") else line for line in data.split(b"\n")[:MOST]]
+    body = courier_messages.write_request([raw for raw in raws if raw.isascii()])
+    answers = []
+    for _ in range(2):
+        answer, items = courier.answer_courier(database(), body, keys=KEYS, rulebook=rulebook(), now=NOW)
+        done = {item.id for signed in answer.receipts for item in courier_receipt.read(signed, HELD).items}
+        assert done | {each.id for each in answer.rejected} == {item.id for item in items}
+        answers.append((done, answer.rejected, items))
+    (done, rejected, _), (again, rejected_again, items) = answers
+    assert (again, rejected_again) == (done, rejected)
+    assert {item.outcome for item in items} <= {"duplicate", "rejected"}
+
+
+READERS: dict[str, Callable[[bytes], None]] = {
+    "batch": batch,
+    "conversation": conversation,
+    "courier_batch": courier_batch,
+}

@@ -38,7 +38,7 @@ def _of_vectors() -> Iterator[tuple[str, bytes]]:
     for path in sorted(VECTORS.glob("*.json")):
         vector = json.loads(path.read_text(encoding="utf-8"))
         do, given = vector["do"], vector["given"]
-        if "document" in given:
+        if given.get("document"):
             whole = given["document"].encode()
             yield "document", whole
             yield "json", whole.split(b"\n")[0]
@@ -49,6 +49,11 @@ def _of_vectors() -> Iterator[tuple[str, bytes]]:
             yield "signature", given["signature"].encode()
             if do == "request":
                 yield "conversation", unb64u(given["body"])
+        elif do in ("courier_file", "courier_request"):
+            yield do, unb64u(given["file" if do == "courier_file" else "body"])
+        elif do == "courier_receipts":
+            for whole in given["documents"]:
+                yield do, whole.encode().split(b"\n")[0]
         elif do == "envelope":
             yield from _of_envelope(given["envelope"].encode())
         elif do == "route":
@@ -63,6 +68,7 @@ def _of_envelope(raw: bytes) -> Iterator[tuple[str, bytes]]:
         return
     yield "envelope_header", header.to_bytes()
     yield "batch", header.to_bytes() + b"\n" + raw
+    yield "courier_batch", header.to_bytes() + b"\n" + raw
     try:
         opened = open_route(header.route, {ROUTE_KEY.kid: ROUTE_KEY}, header.jti)
     except SyncError:
@@ -82,6 +88,10 @@ def _of_forms() -> Iterator[tuple[str, bytes]]:
     yield "plaintext", b"\1" + seal.pack_plaintext(engine().write_instance(filled), 1024)
     yield "policy", BUILT_IN.policies["pe_adult_2026_1"].encode()
     yield "indicators", BUILT_IN.indicator_sets["ilo_delphi_2009"].encode()
+    yield (
+        "courier_answer",
+        b'{"generation":"AAAAAAAAAAA","receipts":[],"rejected":[{"id":"' + b"0" * 64 + b'","code":"a.b"}]}',
+    )
     yield "invitation", b"chaski:1?u=https%3A%2F%2Fchaski.example&c=abcdefgh&r=" + b"0" * 64
     yield "xlsx", write_xlsx(parse_markdown(SMALL), BUILT_IN)
     yield "source", pack_package(parse_package(SMALL.encode()))

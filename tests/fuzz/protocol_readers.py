@@ -7,17 +7,19 @@ Each function checks a round trip where there is one, and lets SyncError pass: t
 from __future__ import annotations
 
 from collections.abc import Callable
+from io import BytesIO
 from typing import Any
 
 import rfc8785
 
-from sync.documents import bundle, device_order, enrolment, manifest, receipt, registry, trust
+from sync.documents import bundle, courier_receipt, device_order, enrolment, manifest, receipt, registry, trust
 from sync.documents.signed import Document, sign_bare
 from sync.envelope import seal
 from sync.envelope.content import Content
 from sync.envelope.route import PLAIN_BYTES, SUITE, open_route, seal_route
 from sync.envelope.verify import SIGNATURE_TYP, envelope_id, parse_envelope, verify_envelope
-from sync.exchange import messages
+from sync.exchange import courier_messages, messages
+from sync.exchange.courier_bundle import Unread, read_envelopes, read_receipts, receipts_line
 from sync.exchange.messages import Message
 from sync.keys.key_pairs import SigningKey
 from sync.wire.encoding import b64u, canonical, strict_json, strict_value, unb64u
@@ -134,6 +136,39 @@ def invitation(data: bytes) -> None:
     assert enrolment.Invitation.parse(read.to_text()) == read
 
 
+# Couriers
+
+
+def courier_file(data: bytes) -> None:
+    """Any file on a stick. What was read of it and is written again is read as the same."""
+    carried = list(read_envelopes(BytesIO(data), Unread()))
+    told = list(read_receipts(BytesIO(data), Unread()))
+    again = b"".join([each.to_line() for each in carried] + [receipts_line(each) for each in told])
+    if again:
+        unread = Unread()
+        assert list(read_envelopes(BytesIO(again), unread)) == carried
+        assert list(read_receipts(BytesIO(again), Unread())) == told
+        assert not unread.damaged
+
+
+def courier_request(data: bytes) -> None:
+    """The request of a stranger."""
+    read = courier_messages.read_request(data)
+    if all(raw.isascii() for raw in read):
+        assert courier_messages.read_request(courier_messages.write_request(read)) == read
+
+
+def courier_answer(data: bytes) -> None:
+    """The answer of a false server."""
+    courier_messages.read_answer(data)
+
+
+def courier_receipts(signed_one: Document) -> None:
+    read = courier_receipt.accept(signed_one, HELD, dev=DEVICE.kid)
+    assert courier_receipt.read(courier_receipt.make(SERVER, read), HELD) == read
+    read.begins_generation("AAAAAAAAAAA")
+
+
 # Signed documents
 
 
@@ -189,5 +224,9 @@ READERS: dict[str, Callable[[bytes], None]] = {
     "enrolment": payload(enrolment.REQUEST_TYP, enrolment.accept_enrolment_request, DEVICE),
     "certificate": payload(enrolment.CERTIFICATE_TYP, lambda made: enrolment.accept_certificate(made, HELD), REGISTRAR),
     "receipts": payload(receipt.TYP, lambda made: receipt.accept(made, HELD, dev=DEVICE.kid, n=12), SERVER),
+    "courier_file": courier_file,
+    "courier_request": courier_request,
+    "courier_answer": courier_answer,
+    "courier_receipts": payload(courier_receipt.TYP, courier_receipts, SERVER),
     "order": payload(device_order.TYP, lambda made: device_order.accept(made, HELD), REGISTRAR),
 }

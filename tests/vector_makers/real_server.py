@@ -16,10 +16,11 @@ from server.server_keys import ServerKeys
 from server.store import devices, queues, versions
 from server.store.queues import Queue
 from server.store.versions import NewVersion
-from sync.documents import manifest, registry, trust
+from sync.documents import courier_receipt, manifest, registry, trust
 from sync.documents.enrolment import Certificate
 from sync.documents.signed import Document
 from sync.documents.trust import Trust
+from sync.errors import SyncError
 from sync.exchange.messages import Message, Request, read_response, write_request
 from sync.exchange.transport import RefusedError
 from sync.keys.key_pairs import RouteKey, SigningKey, VerifyKey
@@ -194,3 +195,25 @@ def _told(outbox: Outbox, chain: str, seq: int | None, code: str = "") -> int | 
             batch, SyncResult(GENERATION, NOW, NOW, receipts=(), events=(), cursor=0, seq=told)
         )
     return outbox.sync_state.load().ended.get(chain)
+
+
+def settled_by_courier(given: dict[str, Any]) -> dict[str, Any]:
+    """Give a courier's receipts to a tablet that has every envelope that they name, without a receipt."""
+    trusted, refused = _trust(given["trust"]), list[str]()
+    documents = [Document.parse(each.encode()) for each in given["documents"]]
+    ids = sorted({item["id"] for document in documents for item in document.content.get("items", ())})
+    with TemporaryDirectory() as folder, Outbox(Path(folder) / "outbox.db") as outbox:
+        outbox.connection.execute("UPDATE place SET generation = ?", (given["generation"],))
+        outbox.connection.executemany(
+            "INSERT INTO envelope (id, jti, chain, seq, raw, state, outcome, at)"
+            " VALUES (?1, ?1, '', ?2, x'', 'pending', '', 0)",
+            [(identity, number) for number, identity in enumerate(ids, 1)],
+        )
+        for document in documents:
+            try:
+                receipts = courier_receipt.accept(document, trusted, dev=given["dev"])
+                outbox.sync_state.record_courier_receipts(receipts, here=NOW)
+            except SyncError as wrong:
+                refused.append(wrong.code)
+        done = sorted(each.id for each in outbox.envelopes.list_stored() if each.state == "receipted")
+        return {"done": done, "generation": outbox.sync_state.load().generation, "refused": refused}

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from vector_makers.courier import courier_file_cases, courier_receipt_cases, courier_request_cases
 from vector_makers.curve_points import curve_cases
 from vector_makers.documents import document_cases, key_document_cases, registry_cases, trust_cases
 from vector_makers.dropped_answers import drop_cases
@@ -54,6 +55,9 @@ def all_cases(sealed_once: dict[str, str]) -> dict[str, Case]:
         "route": route_cases(seal_once),
         "drop": drop_cases(),
         "receipts": receipt_cases(),
+        "courier_file": courier_file_cases(),
+        "courier_request": courier_request_cases(),
+        "courier_receipts": courier_receipt_cases(),
         "sync": exchange_cases(),
         "number": number_cases(),
         "refusal": refusal_cases(),

@@ -84,6 +84,7 @@ def _expire_drafts(tablet: Tablet) -> None:
 SUBCOMMANDS = {
     "approve": "tablet.device:approve",
     "enrol": "tablet.device:enrol",
+    "hand-over": "tablet.courier:hand_over",
     "invite": "tablet.device:invite",
     "list": "tablet.device:list_tablets",
     "pull": "tablet.device:pull",
@@ -91,6 +92,7 @@ SUBCOMMANDS = {
     "screen": "tablet.device:screen",
     "status": "tablet.device:status",
     "sync": "tablet.device:sync",
+    "take-receipts": "tablet.courier:take_receipts",
     "wipe": "tablet.device_orders:wipe",
 }
 
@@ -324,6 +326,11 @@ def status(folder: Path, as_json: bool) -> None:
         console.print(
             f"{found.waiting} waiting, {found.receipted} receipted, {found.rejected} rejected, {found.drafts} drafts"
         )
+        if found.handed_over:
+            console.print(
+                f"Una persona mensajera lleva copias de {found.handed_over} entrevistas desde el"
+                f" {format_spanish_time(found.handed_over_at)}. Siguen en esta tableta hasta que llegue su recibo."
+            )
         _print_forms(console, found.forms)
         _print_warnings(console, found)
 

@@ -1,7 +1,7 @@
 """A command that inspectors use: it tells in Spanish why it cannot run.
 
-`chaski device screen` is one. It catches errors of usage, of the tablet's store and of its documents, wherever they
-happen. It must not pass on an English text of click or of `sync`.
+`chaski device screen` is one, and so are the commands of couriers. It catches errors of usage, of the tablet's store
+and of its documents, wherever they happen. It must not pass on an English text of click or of `sync`.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from server.cli.safe_console import echo
 from server.cli.tablet.spanish_errors import reason_in_spanish
 from sync.errors import SyncError
 
-_USAGE = "FORMULARIO --tablet CARPETA [--language es] [--taken 2026-12-31]"
+_SCREEN_USAGE = "FORMULARIO --tablet CARPETA [--language es] [--taken 2026-12-31]"
 
 
 class SpanishUsageError(click.UsageError):
@@ -26,12 +26,20 @@ class SpanishUsageError(click.UsageError):
     def show(self, file: IO[Any] | None = None) -> None:
         """Print the usage and the message, without the English words that click prints around them."""
         if self.ctx is not None:
-            echo(f"Uso: {self.ctx.command_path} {_USAGE}", err=True)
+            usage = getattr(self.ctx.command, "usage", "")
+            echo(f"Uso: {self.ctx.command_path} {usage}", err=True)
         echo(f"chaski: {self.format_message()}", err=True)
 
 
 class SpanishCommand(click.Command):
-    """Prints an expected error as one Spanish line, with exit code 1; a wrong use with exit code 2."""
+    """Prints an expected error as one Spanish line, with exit code 1; a wrong use with exit code 2.
+
+    `usage` is what follows the command's name, for a person who used it wrongly.
+    """
+
+    def __init__(self, *args: Any, usage: str = _SCREEN_USAGE, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.usage = usage
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Parse as click does. Raises SpanishUsageError for words that click refuses."""

@@ -1,7 +1,7 @@
 """Errors in Spanish for the inspector: why something failed on the tablet, and what to do.
 
-The interview and `chaski device screen` call it. The errors of `sync` are written in English, for maintainers; no
-English text may reach an inspector's page.
+The interview, `chaski device screen` and the commands of couriers call it. The errors of `sync` are written in English,
+for maintainers; no English text may reach an inspector's page.
 """
 
 from __future__ import annotations
@@ -23,6 +23,17 @@ _SYNC_REASONS = {
     "outbox.in_use": "otro programa está usando esta tableta; ciérrelo y empiece de nuevo",
     "outbox.gone": "la carpeta de esta tableta se movió o se cambió mientras se usaba; devuélvala y empiece de nuevo",
     "outbox.full": "el disco de esta tableta está lleno; libere espacio",
+    "courier.malformed": "eso no es un archivo de mensajería, o está dañado por completo; pida otra copia",
+    "courier.too_large": "el archivo de mensajería es demasiado grande; repártalo en varios",
+    "courier.file_exists": "ese archivo ya existe y no se reemplaza; use otro nombre",
+    "courier.other_server": "ninguna tableta de este archivo es de ese servidor; no se envió nada; revise la dirección",
+    "transport.bad_address": "esa dirección del servidor no sirve; revísela",
+    "transport.bad_certificate": "el servidor no probó ser quien dice; no se envió nada; avise a la administración",
+    "transport.unreachable": "no hay conexión con el servidor; no se envió nada; pruebe más tarde",
+    "transport": "se cortó la conexión con el servidor; repita: lo que ya tiene recibo no se envía otra vez",
+    "storage": "el servidor no puede guardar más ahora; repita más tarde y avise a la administración",
+    "server": "el servidor no puede atender ahora; repita más tarde",
+    "http": "el servidor no aceptó la petición; repita más tarde o avise a la administración",
     "draft.unopenable": "ese borrador no se puede leer; se conserva",
     "key": "la llave de esta tableta no se puede usar; avise a la administración",
     "seal": "no se pudo cifrar; avise a la administración",

@@ -35,6 +35,14 @@ const OUTCOMES = new Map([
   ["rejected", false],
 ]);
 
+/** One item of receipts (SPEC 10). */
+export const receiptItem = record({
+  id: sha256Hex,
+  outcome: oneOf(...OUTCOMES.keys()),
+  seq: optional(integer()),
+  code: optionalText(problemCode),
+});
+
 const MEMBERS = {
   dev: kidText,
   n: integer(1),
@@ -42,14 +50,7 @@ const MEMBERS = {
   generation: halfId,
   head: matching(/^([0-9a-f]{64})?$/),
   number: optional(integer()),
-  items: arrayOf(
-    record({
-      id: sha256Hex,
-      outcome: oneOf(...OUTCOMES.keys()),
-      seq: optional(integer()),
-      code: optionalText(problemCode),
-    }),
-  ),
+  items: arrayOf(receiptItem),
 };
 
 /**

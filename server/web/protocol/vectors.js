@@ -3,11 +3,14 @@
  * answer.mjs call it.
  */
 import { aesOpen } from "./aes.js";
+import { readCourierFile } from "./courier_bundle.js";
+import { readCourierRequest } from "./courier_messages.js";
+import { acceptCourierReceipts } from "./courier_receipt.js";
 import { acceptBundle, checkRecording, recordingsOf } from "./bundle.js";
 import { canonical, concat, decodeBase64url, encodeBase64url, hex, readObject, utf8 } from "./encoding.js";
 import { areDropped, dropAnswers } from "./dropped_answers.js";
 import { acceptCertificate, acceptEnrolmentRequest, readInvitation } from "./enrolment.js";
-import { parseEnvelope, verifyEnvelope } from "./verify.js";
+import { envelopeId, parseEnvelope, verifyEnvelope } from "./verify.js";
 import { must, ProtocolError } from "./errors.js";
 import {
   endedAt,
@@ -129,6 +132,31 @@ const DO = {
   receipts: async ({ trust, document, dev, n, generation }) => {
     const { items } = await acceptReceipts(utf8(document), await trusted(trust), { dev, n, generation });
     return items.filter(({ outcome }) => isDone(outcome)).map(({ id }) => id);
+  },
+  courier_file: ({ file }) => {
+    const { envelopes, receipts, damaged } = readCourierFile(decodeBase64url(file));
+    return {
+      envelopes: envelopes.map(({ pin, id }) => [pin, id]),
+      receipts: receipts.map(({ hash }) => hash),
+      damaged,
+    };
+  },
+  courier_request: ({ body }) => readCourierRequest(decodeBase64url(body)).map(envelopeId),
+  courier_receipts: async ({ trust, dev, generation, documents }) => {
+    const by = await trusted(trust);
+    const tablet = { dev, generation };
+    let done = new Set();
+    const refused = [];
+    for (const document of documents) {
+      try {
+        const read = await acceptCourierReceipts(utf8(document), by, tablet);
+        done = new Set([...(read.begins ? [] : done), ...read.done]);
+        tablet.generation = read.generation;
+      } catch (error) {
+        refused.push(codeOf(error));
+      }
+    }
+    return { done: [...done].sort(), generation: tablet.generation, refused };
   },
   envelope: async ({ envelope, device, keyring_seed, route_secret }) => {
     const parsed = parseEnvelope(envelope);

@@ -1,0 +1,238 @@
+"""Delivers a courier file to a server in pieces and keeps the receipts (SPEC 11.4).
+
+`chaski courier deliver` calls it. The courier has no key and no account. The receipts of a piece are on disk before the
+next piece is sent, so a cut delivery goes on where it was.
+"""
+
+import os
+import stat
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import BinaryIO
+
+from sync.atomic_file import sync_folder
+from sync.documents import courier_receipt, trust
+from sync.documents.signed import Document
+from sync.documents.trust import Trust
+from sync.errors import SyncError
+from sync.exchange import courier_messages
+from sync.exchange.courier_bundle import (
+    CarriedEnvelope,
+    Unread,
+    open_file,
+    read_envelopes,
+    read_receipts,
+    receipts_line,
+)
+from sync.exchange.courier_messages import CourierAnswer, RejectedEnvelope
+from sync.exchange.messages import CONTENT_TYPE, MAX_ENVELOPES
+from sync.exchange.transport import ENGLISH_HEADERS, Transport
+from sync.exchange.trust_chain import fetch_trusts
+
+MAX_PIECE_BYTES = 4 * 1024 * 1024
+MAX_PINS = 64
+"""The most roots of one file. Tablets of one server have a few, because roots change seldom."""
+_ROOTS_DIFFER = ("trust.wrong_pin", "signed.too_few")
+
+
+@dataclass
+class Delivery:
+    """What a delivery did. `before`: envelopes that had receipts already; `foreign`: of tablets with other roots, not
+    sent; `unanswered`: sent, and the server said nothing about them."""
+
+    total: int = 0
+    before: int = 0
+    receipted: int = 0
+    foreign: int = 0
+    unanswered: int = 0
+    rejected: list[RejectedEnvelope] = field(default_factory=list)
+    unread: Unread = field(default_factory=Unread)
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether the server has receipted every envelope of the file."""
+        return self.before + self.receipted == self.total and not self.unread.damaged
+
+
+def deliver_file(path: Path, out: Path, transport: Transport, progress: Callable[[int, int], None]) -> Delivery:
+    """Send the envelopes of a courier file and add the receipts to the file `out`, which may exist with receipts.
+
+    `progress` gets how many envelopes of how many are done. Raise SyncError `courier.other_server` if no tablet of the
+    file trusts this server; whatever else is raised, what has its receipt in `out` is not sent again.
+    """
+    with open_file(path) as file:
+        done, pins = Delivery(), set[str]()
+        for envelope in read_envelopes(file, done.unread):
+            done.total += 1
+            pins.add(envelope.pin)
+        if not done.total:
+            return done
+        trusted, known = _verify_server(transport, pins)
+        with _open_receipts(out) as receipts:
+            generation = courier_messages.read_answer(_post(transport, ())).generation
+            had = _list_receipted(out, trusted, generation)
+            file.seek(0)
+            waiting = _select_envelopes(file, done, known, had)
+            _Courier(transport, trusted, receipts, done, progress).send_all(waiting)
+    return done
+
+
+def _verify_server(transport: Transport, pins: set[str]) -> tuple[Trust, set[str]]:
+    """Return the newest trust of the server, and those pins from which it follows."""
+    found: dict[str, Trust] = {}
+    get = cache(transport.get)
+    for pin in sorted(pins)[:MAX_PINS]:
+        try:
+            chain = fetch_trusts(get, None, pin)
+            found[pin] = trust.accept_chain(chain, None, pin)
+        except SyncError as wrong:
+            if wrong.code not in _ROOTS_DIFFER:
+                raise
+    if not found:
+        raise SyncError("courier.other_server", "no tablet of this file trusts this server; nothing was sent")
+    return max(found.values(), key=lambda each: each.number), set(found)
+
+
+def _select_envelopes(file: BinaryIO, done: Delivery, known: set[str], had: set[str]) -> Iterator[CarriedEnvelope]:
+    """Return the envelopes to send. Those that need no sending are counted."""
+    for envelope in read_envelopes(file, Unread()):
+        if envelope.id in had:
+            done.before += 1
+        elif envelope.pin not in known:
+            done.foreign += 1
+        else:
+            yield envelope
+
+
+def _post(transport: Transport, envelopes: tuple[bytes, ...]) -> bytes:
+    headers = {"Content-Type": CONTENT_TYPE, **ENGLISH_HEADERS}
+    return transport.send("POST", courier_messages.PATH, courier_messages.write_request(envelopes), headers).content
+
+
+@dataclass
+class _Courier:
+    """One delivery to a verified server: sends pieces, from one envelope to 500, and writes down the receipts."""
+
+    transport: Transport
+    trusted: Trust
+    receipts: BinaryIO
+    done: Delivery
+    progress: Callable[[int, int], None]
+
+    def send_all(self, waiting: Iterator[CarriedEnvelope]) -> None:
+        """Send everything. A piece about which the server says nothing at all is counted and not sent again."""
+        size, left = 1, list[CarriedEnvelope]()
+        while piece := _take_piece(left, waiting, size):
+            answered = self._send(piece)
+            left = [envelope for envelope in piece if envelope.id not in answered]
+            if not answered:
+                self.done.unanswered += len(left)
+                left = []
+            size = min(size * 2, MAX_ENVELOPES)
+            self.progress(self.done.before + self.done.receipted, self.done.total)
+
+    def _send(self, piece: list[CarriedEnvelope]) -> set[str]:
+        """Send a piece, and write its receipts to disk; return the identities that were answered."""
+        answer = courier_messages.read_answer(_post(self.transport, tuple(envelope.raw for envelope in piece)))
+        asked = {envelope.id for envelope in piece}
+        stored = self._keep_receipts(answer) & asked
+        rejected = [each for each in answer.rejected if each.id in asked - stored]
+        self.done.receipted += len(stored)
+        self.done.rejected += rejected
+        return stored | {each.id for each in rejected}
+
+    def _keep_receipts(self, answer: CourierAnswer) -> set[str]:
+        found: set[str] = set()
+        for document in answer.receipts:
+            read = courier_receipt.read(document, self.trusted)
+            found |= {item.id for item in read.items if item.done}
+            _write_all(self.receipts, receipts_line(document))
+        os.fsync(self.receipts.fileno())
+        return found
+
+
+def _take_piece(left: list[CarriedEnvelope], waiting: Iterator[CarriedEnvelope], size: int) -> list[CarriedEnvelope]:
+    """Return the next envelopes of at most 4 MiB: those left over from the piece before come first."""
+    piece, bytes_ = list(left), sum(len(envelope.raw) for envelope in left)
+    while len(piece) < max(size, 1) and bytes_ <= MAX_PIECE_BYTES:
+        envelope = next(waiting, None)
+        if envelope is None:
+            break
+        piece.append(envelope)
+        bytes_ += len(envelope.raw)
+    return piece
+
+
+# The file of receipts
+
+
+def _write_all(file: BinaryIO, data: bytes) -> None:
+    while data:  # Without a buffer, one call may write a part: a full disk then fails the next one.
+        data = data[file.write(data) :]
+
+
+@contextmanager
+def _open_receipts(path: Path) -> Iterator[BinaryIO]:
+    """Open the file of receipts to add to its end. Raise SyncError `courier.file_exists` if another kind of file has
+    this path. A file that stayed empty is removed."""
+    flags = os.O_RDWR | os.O_APPEND | os.O_NOFOLLOW | os.O_NONBLOCK
+    try:
+        opened, is_new = os.open(path, flags | os.O_CREAT | os.O_EXCL, 0o600), True
+    except FileExistsError:
+        try:
+            opened, is_new = os.open(path, flags), False
+        except OSError as problem:
+            raise _taken(path) from problem
+    with os.fdopen(opened, "r+b", buffering=0) as raw:
+        if not is_new:
+            _begin_line(raw, path)
+        else:
+            sync_folder(path.parent)
+        try:
+            yield raw
+        finally:
+            if not os.fstat(raw.fileno()).st_size:
+                with suppress(OSError):
+                    path.unlink()
+
+
+def _taken(path: Path) -> SyncError:
+    return SyncError("courier.file_exists", f"{path} exists and holds no receipts; name another file")
+
+
+def _begin_line(file: BinaryIO, path: Path) -> None:
+    """Check that the file holds receipts, and end its last line, which a power cut may have cut off."""
+    status = os.fstat(file.fileno())
+    if not stat.S_ISREG(status.st_mode):
+        raise _taken(path)
+    if not status.st_size:
+        return
+    with open_file(path) as present:
+        try:
+            if next(read_receipts(present, Unread()), None) is None:
+                raise _taken(path)
+        except SyncError as wrong:
+            raise _taken(path) from wrong
+    file.seek(-1, os.SEEK_END)
+    if file.read(1) != b"\n":
+        _write_all(file, b"\n")
+
+
+def _list_receipted(path: Path, trusted: Trust, generation: str) -> set[str]:
+    """Return the identities that a server of the trust receipted in this generation, by the file of receipts."""
+    found: set[str] = set()
+    if not path.stat().st_size:
+        return found
+    with open_file(path) as file:
+        for document in read_receipts(file, Unread()):
+            with suppress(SyncError):  # A server with a new key, or a forged line: those envelopes are sent again.
+                found |= _receipted(document, trusted, generation)
+    return found
+
+
+def _receipted(document: Document, trusted: Trust, generation: str) -> set[str]:
+    read = courier_receipt.read(document, trusted)
+    return {item.id for item in read.items if item.done} if read.generation == generation else set()
