@@ -4,6 +4,7 @@ This is the only place that signs and verifies. Every kind of object has its own
 for another kind.
 """
 
+import base64
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -21,23 +22,27 @@ MAX_SIGNATURES = 16
 
 @lru_cache(maxsize=4096)
 def _protected(kid: str, typ: str) -> str:
-    """Return the only allowed header for a kid and a typ (SPEC 4.1), as base64url with a dot at the end."""
-    return b64u(canonical({"alg": ALG, "kid": kid, "typ": typ})) + "."
+    """Return the only allowed header for a kid and a typ (SPEC 4.1), as base64url."""
+    return b64u(canonical({"alg": ALG, "kid": kid, "typ": typ}))
+
+
+def _signing_input(payload: bytes, kid: str, typ: str) -> bytes:
+    return b"%s.%s" % (_protected(kid, typ).encode(), base64.urlsafe_b64encode(payload).rstrip(b"="))
 
 
 def sign_bare(payload: bytes, key: SigningKey, typ: str) -> str:
     """Return only the signature, for places where kid and typ, and so the header, are known (SPEC 4.2)."""
-    return b64u(key.sign((_protected(key.kid, typ) + b64u(payload)).encode()))
+    return b64u(key.sign(_signing_input(payload, key.kid, typ)))
 
 
 def verify_bare(payload: bytes, signature: str, key: VerifyKey, typ: str) -> None:
     """Raise SyncError unless the key signed these bytes with this `typ`. Every verification calls this function."""
-    key.verify(unb64u(signature), (_protected(key.kid, typ) + b64u(payload)).encode())
+    key.verify(unb64u(signature), _signing_input(payload, key.kid, typ))
 
 
 def sign(payload: bytes, key: SigningKey, typ: str) -> str:
     """Return a detached JWS, `protected..signature`."""
-    return f"{_protected(key.kid, typ)}.{sign_bare(payload, key, typ)}"
+    return f"{_protected(key.kid, typ)}..{sign_bare(payload, key, typ)}"
 
 
 def verify(payload: bytes, jws: str, typ: str, keys: Mapping[str, VerifyKey]) -> str:

@@ -91,8 +91,9 @@ class Route:
 
     def __post_init__(self) -> None:
         """Raise SyncError `route.bad_value` for a value outside the vocabulary."""
-        for name, value in self.to_content().items():
-            _check(name, value)
+        for name, value in vars(self).items():
+            if value is not None:
+                _check(name, value)
 
     @classmethod
     def from_content(cls, content: Mapping[str, Any]) -> Self:
@@ -115,8 +116,8 @@ def _check(name: str, value: Any) -> None:
     allowed = VOCABULARY[name]
     if name == "queue_kinds":
         # A set has one spelling: sorted, without repeats.
-        good = isinstance(value, list) and all(isinstance(kind, str) for kind in value)
-        good = good and value == sorted(set(value)) and codes(name).issuperset(value)
+        good = isinstance(value, tuple) and all(isinstance(kind, str) for kind in value)
+        good = good and list(value) == sorted(set(value)) and codes(name).issuperset(value)
     elif isinstance(allowed, frozenset):
         good = isinstance(value, str) and value in allowed
     else:

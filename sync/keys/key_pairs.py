@@ -9,11 +9,11 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import ClassVar, Self
 
-from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hpke
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 from cryptography.hazmat.primitives.asymmetric.mlkem import MLKEM768PrivateKey, MLKEM768PublicKey
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
+from nacl import bindings as sodium
+from nacl.exceptions import BadSignatureError
 
 from sync.errors import SyncError
 from sync.keys.curve_points import is_usable_coordinate, is_usable_lattice_key, is_usable_point
@@ -22,6 +22,7 @@ from sync.wire.encoding import b64u
 
 MLKEM_PUBLIC_BYTES = 1184
 SEAL_PUBLIC_BYTES = MLKEM_PUBLIC_BYTES + 32
+SIGNATURE_BYTES = 64
 
 
 def key_id(public: bytes) -> str:
@@ -82,15 +83,13 @@ class VerifyKey(PublicKey):
             raise SyncError("key.malformed", "a signing key that is not canonical, or of small order")
         return key
 
-    @cached_property
-    def _public(self) -> Ed25519PublicKey:
-        return Ed25519PublicKey.from_public_bytes(self.raw)
-
     def verify(self, signature: bytes, data: bytes) -> None:
         """Raise SyncError `signed.bad_signature` unless this key signed the data."""
         try:
-            self._public.verify(signature, data)
-        except InvalidSignature as wrong:
+            if len(signature) != SIGNATURE_BYTES:  # libsodium takes both in one piece.
+                raise BadSignatureError
+            sodium.crypto_sign_open(signature + data, self.raw)
+        except BadSignatureError as wrong:
             raise SyncError("signed.bad_signature", f"not signed by {self.kid}") from wrong
         if not is_usable_point(signature[:32]):
             raise SyncError(
@@ -108,13 +107,15 @@ class SigningKey(SecretKey):
     KIND = "signing"
 
     @cached_property
-    def _private(self) -> Ed25519PrivateKey:
-        return Ed25519PrivateKey.from_private_bytes(self.secret)
+    def _pair(self) -> tuple[bytes, bytes]:
+        """The public half, and both halves as libsodium signs with them."""
+        public, both = sodium.crypto_sign_seed_keypair(self.secret)
+        return public, both
 
     @cached_property
     def public(self) -> VerifyKey:
         """The public half."""
-        return VerifyKey(self._private.public_key().public_bytes_raw())
+        return VerifyKey(self._pair[0])
 
     @property
     def kid(self) -> str:
@@ -123,7 +124,7 @@ class SigningKey(SecretKey):
 
     def sign(self, data: bytes) -> bytes:
         """Sign data. The result has 64 bytes and is the same each time."""
-        return self._private.sign(data)
+        return bytes(sodium.crypto_sign(data, self._pair[1])[:SIGNATURE_BYTES])
 
 
 class SealPublicKey(PublicKey):

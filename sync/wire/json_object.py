@@ -26,7 +26,7 @@ class JsonObject:
 
     def __init__(self, content: Any, where: str) -> None:
         self._where = where
-        if not isinstance(content, Mapping):
+        if type(content) is not dict and not isinstance(content, Mapping):
             raise self._wrong("must be an object")
         self._content = content
 
