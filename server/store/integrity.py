@@ -169,7 +169,7 @@ def list_lost_routes(c: Connection) -> list[str]:
     """Return the envelopes in work whose readable route is gone. Retention erases none of these."""
     sql = (
         "select distinct envelope from referrals r where state <> 'closed'"
-        " and not exists (select 1 from routes t where t.envelope = r.envelope)"
+        " and not exists (select 1 from routes t where t.envelope = r.envelope and t.received is not null)"
         " and not exists (select 1 from work_items i where i.envelope = r.envelope and i.kind = 'route')"
         " and not exists (select 1 from deferred_items d where d.envelope = r.envelope and d.kind = 'route')"
     )
