@@ -17,11 +17,12 @@ from server.store import audit, chains, devices, envelopes, statistics, statuses
 from server.store import referrals as referral_store
 from server.store.audit import AuditEvent
 from sync.documents.enrolment import sign_certificate
+from sync.documents.signed import sign_bare
 from sync.durations import DAY, HOUR
 from sync.envelope import seal
 from sync.envelope.content import Content
 from sync.envelope.route import Route, seal_route
-from sync.envelope.verify import ChainPosition, Envelope, Header, envelope_id
+from sync.envelope.verify import SIGNATURE_TYP, ChainPosition, Envelope, Header, envelope_id
 from sync.keys.key_pairs import SealPublicKey, SigningKey
 from sync.wire.encoding import b64u
 
@@ -94,7 +95,7 @@ def build(
     sealed = _seal_tails(db.read())
     number = 0
     for round_ in range(rounds):
-        samples = [_make_sample(db.read(), sealed, round_ * _VARIANTS + each, now) for each in range(_VARIANTS)]
+        samples = [_make_sample(db.read(), sealed, round_ * _VARIANTS + each) for each in range(_VARIANTS)]
         due = made[: min(tablets, envelopes - number)]
         for start in range(0, len(due), _BATCH * _BATCHES_A_COMMIT):
             part = due[start : start + _BATCH * _BATCHES_A_COMMIT]
@@ -155,7 +156,7 @@ def _seal_tails(c: Connection) -> Mapping[str, tuple[str, bytes]]:
     return found
 
 
-def _make_sample(c: Connection, sealed: Mapping[str, tuple[str, bytes]], number: int, now: int) -> _Sample:
+def _make_sample(c: Connection, sealed: Mapping[str, tuple[str, bytes]], number: int) -> _Sample:
     keyring, facts = _ROUTES[number % len(_ROUTES)]
     jti, kid = seal.new_screening_id(), sealed[keyring][0]
     shown = {"province": "1702" if number % 4 else "2101", "mode": "training" if number % 40 == 11 else "field"}
@@ -208,6 +209,19 @@ def _write_envelope(tablet: StoredTablet, sample: _Sample) -> Envelope:
     tablet.prev = envelope_id(raw)
     tablet.stored_bytes += len(raw)
     return Envelope(raw, tablet.prev, header, protected, b"", b"", b"", b"", b"", "")
+
+
+def seal_next(c: Connection, tablet: StoredTablet) -> bytes:
+    """Return the tablet's next envelope with a signature of its own, for intake to judge; it is not stored."""
+    sample = _make_sample(c, _seal_tails(c), 0)
+    tablet.seq += 1
+    header = Header(
+        sample.kid, sample.jti, tablet.key.kid, tablet.chain, tablet.seq, 1, tablet.prev, sample.sealed_route
+    )
+    signed = b64u(header.to_bytes()).encode() + b"." + sample.tail.rpartition(b".")[0]
+    raw = signed + b"." + sign_bare(signed, tablet.key, SIGNATURE_TYP).encode()
+    tablet.prev = envelope_id(raw)
+    return raw
 
 
 def _close(w: Connection, filling: _Filling, id_: str, envelope: Envelope, at: int) -> list[AuditEvent]:
