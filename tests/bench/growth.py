@@ -74,9 +74,10 @@ class GrownServer:
     tablets: Sequence[StoredTablet]
 
 
-def growth(folder: Path, scale: int, say: Callable[[str], None], *, tablets: int = TABLETS) -> Iterator[Figure]:
+def growth(folder: Path, scale: int, say: Callable[[str], None]) -> Iterator[Figure]:
     """Build two servers, one with SMALL and one with `scale` screenings; measure intake in both, all else in the large
     one."""
+    tablets = min(TABLETS, scale // 2)
     small = found_server(folder / "small", min(SMALL, scale), tablets, say)
     large = found_server(folder / "large", scale, tablets, say)
     say(f"pushing into a server with {scale:,} screenings, and into one with {SMALL:,}")

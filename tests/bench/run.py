@@ -19,7 +19,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from bench import agreement, chart, forms, ingest, server, storm, upkeep
+from bench import agreement, chart, forms, growth, ingest, server, storm, upkeep
 from bench.figure import Figure
 from support import node
 from support.engine_agreement import compile_java
@@ -29,8 +29,8 @@ TABLETS = 9  # One that syncs, eight that push.
 QUICK_FORMS = ("pe_nna",)  # The smallest: the others are measured alike.
 
 
-def measure(quick: bool, say: Callable[[str], None]) -> Iterator[Figure]:
-    """Measure everything; `say` hears what is being done."""
+def measure(quick: bool, scale: int, say: Callable[[str], None]) -> Iterator[Figure]:
+    """Measure everything; `say` hears what is being done. With a scale, also a server with so many screenings."""
     names = QUICK_FORMS if quick else CATALOGUE_FORMS
     say("compiling the questionnaire, filling it with the story's answers")
     samples = forms.prepare()
@@ -60,6 +60,8 @@ def measure(quick: bool, say: Callable[[str], None]) -> Iterator[Figure]:
         say("filling the same interviews here and in the engines of ODK Collect and of ODK Web Forms")
         counts = (2, 1) if quick else agreement.COUNTS
         yield from agreement.agreement(java, node.with_modules(), names, counts)
+        if scale:
+            yield from growth.growth(Path(folder), scale, say)
 
 
 def table(figures: list[Figure]) -> Table:
@@ -104,13 +106,14 @@ def main() -> int:
     options.add_argument("--json", action="store_true", help="print data")
     options.add_argument("--chart", metavar="FILE", type=Path, help="draw the targets and figures as SVG")
     options.add_argument("--quick", action="store_true", help="a few rounds of everything; not to be quoted")
+    options.add_argument("--scale", metavar="N", type=int, default=0, help="also measure a server with N screenings")
     chosen = options.parse_args()
     begun, load = time.monotonic(), os.getloadavg()[0]
 
     def say(words: str) -> None:
         print(f"{time.monotonic() - begun:3.0f} s  {words} ...", file=sys.stderr, flush=True)
 
-    figures = list(measure(chosen.quick, say))
+    figures = list(measure(chosen.quick, chosen.scale, say))
     say("done")
     if chosen.json:
         data = {
