@@ -85,6 +85,8 @@ NAMED: Mapping[str, object] = {
     "kind": "gap",
     "mode": "field",
     "detail": {},
+    "first_month": "1970-01",
+    "last_month": "1970-02",
     "roles": frozenset({"author"}),
     "numbers": dict.fromkeys(documents.KINDS, 1),
     "figures": {"sex": {"female": "hidden"}},
