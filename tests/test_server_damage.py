@@ -574,7 +574,7 @@ def test_a_changed_bit_in_any_row_of_any_table_is_noticed(world: World, flips: C
     assert quiet == []
 
 
-def test_facts_of_a_route_that_were_changed_with_their_checksum_are_found_by_the_check(field: Field) -> None:
+def test_a_route_that_was_changed_with_its_checksum_is_found_by_the_check(field: Field) -> None:
     tablet = field.tablet()
     field.push(tablet, field.envelope(tablet))
     ((id_, received),) = field.rows("select envelope, received from routes")

@@ -12,7 +12,6 @@ import inspect
 import pkgutil
 import re
 import sqlite3
-import sys
 import typing
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, suppress
@@ -140,7 +139,7 @@ class WatchedConnection:
         return self._inner.space()
 
     def _note(self, sql: str, parameters: Any) -> None:
-        frame = sys._getframe(2)
+        frame = inspect.stack(context=0)[2].frame
         function = f"{Path(frame.f_code.co_filename).stem}.{frame.f_code.co_name}"
         plan = [detail for *_, detail in self._inner.execute(f"explain query plan {sql}", parameters).fetchall()]
         self.seen.append(Statement(function, frame.f_lineno, sql, tuple(_list_scanned(sql, plan))))

@@ -15,6 +15,7 @@ from server.database.connection import Connection
 from server.database.sqlite import SqliteDatabase
 from server.flows.desks import referrals
 from server.store import chains, sessions, worklist
+from server.store import referrals as referral_store
 from support.databases import writing_connection
 from sync.durations import DAY, HOUR
 
@@ -101,6 +102,14 @@ def test_the_gaps_of_all_tablets_are_on_the_list_after_a_run_in_slices(
     found = worklist.list_open(db.read(), kind="gap")
     assert len(found) == TABLETS
     assert run_job(db, "gaps", founded_world, at=NOW + 4 * DAY) == TABLETS
+
+
+def test_counting_a_long_queue_ends_early(db: CountingDatabase, monkeypatch: pytest.MonkeyPatch) -> None:
+    c, queue = db.read(), "17-protection"
+    whole = referral_store.count_open(c, [queue], "field", now=NOW)[queue]
+    assert whole["waiting"] > 10
+    monkeypatch.setattr(referral_store, "MOST_COUNTED", 10)
+    assert referral_store.count_open(c, [queue], "field", now=NOW)[queue]["waiting"] == 10
 
 
 def test_a_second_run_of_a_job_finds_nothing_left_to_do(db: CountingDatabase, founded_world: World) -> None:
