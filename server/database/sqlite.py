@@ -218,14 +218,19 @@ class SqliteDatabase:
         Tries for half a second, and lets writers work between two tries. Returns False if a reader still needs it.
         """
         until = time.monotonic() + _MERGE_PATIENCE
-        while True:
-            with self._lock:
-                self._writer.wait_for_locks(0)
-                if not self._writer.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]:
-                    return True
+        # A reading connection merges most of it, while others write.
+        self.read().execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
+        while not self.try_to_truncate_log():
             if time.monotonic() >= until:
                 return False
             time.sleep(_MERGE_PAUSE)
+        return True
+
+    def try_to_truncate_log(self) -> bool:
+        """Empty the log if no reader needs it now. Writers wait meanwhile."""
+        with self._lock:
+            self._writer.wait_for_locks(0)
+            return not self._writer.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
 
     def _refuse_full_log(self) -> None:
         """Raise SQLite's error for a full disk if file and log are above the limit. A reader that never ends keeps the
