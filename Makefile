@@ -74,8 +74,8 @@ format: $(READY)  ## Format the code
 torture: $(READY)  ## Kill server and tablets at random moments (KILLS=200 SEED=n)
 	@KILLS=$(or $(KILLS),200) $(if $(SEED),SEED=$(SEED)) $(BIN)/python -m pytest tests/test_flow_kills.py -s
 
-bench: $(READY) $(WEB_READY)  ## Speed and sizes beside limits of the same run (ARGS=--json)
-	@PYTHONPATH=tests $(BIN)/python -m bench.run $(ARGS)
+bench: $(READY) $(WEB_READY)  ## Speed and sizes beside limits of the same run (ARGS=--json, SCALE=1000000 for growth)
+	@PYTHONPATH=tests $(BIN)/python -m bench.run $(if $(SCALE),--scale $(SCALE)) $(ARGS)
 
 pictures: $(READY)  ## Draw docs/architecture.svg and docs/interview.svg anew
 	@$(BIN)/python docs/draw_architecture.py

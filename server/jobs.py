@@ -20,7 +20,7 @@ from server.flows.forms import halts
 from server.flows.intake import gaps
 from server.flows.operations import backup, erasing, retention, scrub, statistics
 from server.flows.people import accounts
-from server.flows.trust import expiry
+from server.flows.trust import documents, expiry
 from server.store import jobs as job_runs
 from server.store.jobs import JobRun
 from sync.durations import HOUR, MINUTE, SECOND
@@ -37,13 +37,15 @@ _MISSED_RUNS = 3
 class Job:
     """A job: its name, its interval in seconds, and its function. The function returns how many things it changed.
 
-    `erases`: the tables from which it deletes what must be gone. After each run no page and no log still holds it.
+    `erases`: it deletes or overwrites what must be gone. After each run no log still holds it, and no page of the
+    tables in `rebuilds`, from which it deletes rows.
     """
 
     name: str
     every_seconds: int
     run: Callable[[Database, Config, int], int]
-    erases: tuple[str, ...] = ()
+    erases: bool = False
+    rebuilds: tuple[str, ...] = ()
 
 
 def lapse_leases(db: Database, config: Config, now: int) -> int:
@@ -98,7 +100,9 @@ def check_slice(db: Database, config: Config, now: int) -> int:
 
 
 def watch_trust(db: Database, config: Config, now: int) -> int:
-    """Warn on the work list 90, 30 and 7 days before the trust expires, and when it has."""
+    """Warn on the work list 90, 30 and 7 days before the trust expires, and when it has. And close the items of
+    tablets that are no longer ahead, which the last document was too busy to close."""
+    documents.resolve_all_ahead(db, now=now)
     return expiry.report_expiry(db, now=now)
 
 
@@ -109,9 +113,9 @@ JOBS = (
     Job("silence", _EVERY_HOUR, notice_silence),
     Job("gaps", _EVERY_HOUR, watch_gaps),
     Job("trust", _EVERY_HOUR, watch_trust),
-    Job("routes", _EVERY_HOUR, erase_routes, erases=("routes",)),
-    Job("sign_ins", _EVERY_HOUR, forget_sign_ins, erases=("sessions", "spent_challenges", "sign_in_failures")),
-    Job("statistics", _EVERY_HOUR, publish_statistics, erases=("statistics_cells",)),
+    Job("routes", _EVERY_HOUR, erase_routes, erases=True),
+    Job("sign_ins", _EVERY_HOUR, forget_sign_ins, True, ("sessions", "spent_challenges", "sign_in_failures")),
+    Job("statistics", _EVERY_HOUR, publish_statistics, True, ("statistics_cells",)),
     Job("scrub", _EVERY_HOUR, check_slice),
     Job("backup", 10 * _EVERY_MINUTE, back_up),
 )
@@ -124,7 +128,7 @@ def run_job(job: Job, db: Database, config: Config, now: int) -> int:
         job_runs.record_run(w, JobRun(job.name, now, done))
     if job.erases:  # Also if nothing was erased: others delete too, and a reader may have held the log before.
         try:
-            erasing.remove_remains(db, job.erases, now=now)
+            erasing.remove_remains(db, job.rebuilds, now=now)
         finally:
             db.truncate_log()
     _log.log(logging.INFO if done else logging.DEBUG, "job", extra={"fields": {"job": job.name, "done": done}})

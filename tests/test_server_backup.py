@@ -64,6 +64,8 @@ def test_one_backup_at_a_time(field: Field, identity: Path, backup_folder: Path)
 DAMAGE = {
     "an audit row": ("update audit set actor = 'x' where number = 2", "audit.broken"),
     "a screening": ("update envelopes set body = zeroblob(size)", "envelope.changed"),
+    "a route": ("update routes set province = '0801'", "route.changed"),
+    "the time of a route": ("update routes set received = null", "route.changed"),
     "a form version": ("update versions set body = cast(' ' || body as blob)", "version.changed"),
     "a referral": ("delete from referrals", "referral.missing"),
 }

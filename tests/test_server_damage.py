@@ -274,6 +274,7 @@ def test_a_chain_that_shows_more_than_it_has_counts_again_from_its_screenings(fi
         ("update envelopes set body = zeroblob(size)", "envelope.changed"),
         ("update routes set province = '0801'", "route.changed"),
         ("update routes set queue_kinds = null, mode = null", "route.changed"),
+        ("update routes set received = received + 1", "route.changed"),
         ("update envelopes set size = size + 1", "envelope.changed"),
         ("delete from envelopes", "envelope.missing"),
         ("update documents set body = cast(' ' || body as blob) where kind = 'registry'", "document.changed"),
@@ -571,3 +572,14 @@ def test_a_changed_bit_in_any_row_of_any_table_is_noticed(world: World, flips: C
             if read_meaning(flipped) != meaning and not check(flipped, world.config.keys):
                 quiet.append((text, place))
     assert quiet == []
+
+
+def test_a_route_that_was_changed_with_its_checksum_is_found_by_the_check(field: Field) -> None:
+    tablet = field.tablet()
+    field.push(tablet, field.envelope(tablet))
+    ((id_, received),) = field.rows("select envelope, received from routes")
+    with field.services.db.write() as w:
+        w.execute("delete from routes")
+        envelopes.put_route(w, id_, replace(ROUTE, sha=field.form_sha, province="0801"), at=received)
+    found = integrity.check_file(field.world.config.database, keys=field.services.keys.routes, progress=str).faults
+    assert [(fault.code, fault.subject) for fault in found] == [("route.changed", id_)]

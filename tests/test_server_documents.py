@@ -14,7 +14,8 @@ from server.flows.forms import recordings, rollouts
 from server.flows.forms.rollouts import Publication, Ring
 from server.flows.trust import documents as trust_documents
 from server.problems import Problem
-from server.store import audit, versions
+from server.store import versions
+from support.databases import list_about
 from support.intake import ROUTE, Field
 from sync.documents import bundle, registry, trust
 from sync.documents.registry import Keyring
@@ -48,7 +49,7 @@ def test_a_form_with_both_signatures_is_in_the_next_manifest_with_its_exact_byte
     assert manifest.choose("otra", "any", "17") == document.sha256 == done.version.sha
     assert manifest.choose("prueba", "any", "17") == field.form_sha, "other forms stay in use"
     assert trust_documents.form_bundle(field.services.db, "otra", document.sha256) == document.to_bytes()
-    last = audit.list_entries(field.services.db.read(), subject=document.sha256)[-1]
+    last = list_about(field.services.db.read(), document.sha256)[-1]
     assert (last.action, last.detail["form"]) == ("form.published", "otra")
 
 
@@ -60,7 +61,7 @@ def test_the_audit_names_the_keys_that_approved_a_version_even_for_drafts(field:
     for document in (drafted, unseen):
         publish(field, document)
         publish(field, document, now=NOW + 1)
-        deeds = audit.list_entries(field.services.db.read(), subject=document.sha256)
+        deeds = list_about(field.services.db.read(), document.sha256)
         assert [each.action for each in deeds] == ["form.approved", "form.published", "form.published"]
         assert (deeds[0].actor, {name: deeds[0].detail[name] for name in keys}) == ("tests", keys)
 
@@ -71,7 +72,7 @@ def test_a_bundle_with_two_signatures_replaces_another_draft_of_its_name(field: 
     with field.services.db.write() as w:
         versions.add_version(w, rollouts.describe_bundle(other), state=state, author="autora", at=NOW)
     assert publish(field, document).version.sha == document.sha256
-    (discarded,) = audit.list_entries(field.services.db.read(), subject=other.sha256)
+    (discarded,) = list_about(field.services.db.read(), other.sha256)
     assert (discarded.action, discarded.actor) == ("form.discarded", "tests")
 
 

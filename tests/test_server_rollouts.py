@@ -24,6 +24,7 @@ from server.store import rollouts as rollout_store
 from server.store import worklist as worklist_store
 from server.store.rollouts import Rollout
 from server.store.versions import NewVersion
+from support.databases import list_about
 from support.intake import Field, Tablet
 from sync.documents import bundle, trust
 from sync.documents.manifest import Manifest
@@ -158,7 +159,7 @@ def test_the_audit_names_the_ring_of_each_change(field: Field) -> None:
     widen(field, first.id, Ring(devices=(tester,)))
     widen(field, first.id, Ring())
     rings = ("region", "device", "share", "ring")
-    deeds = audit.list_entries(field.services.db.read(), subject=first.sha)
+    deeds = list_about(field.services.db.read(), first.sha)
     assert [
         (each.action, {name: value for name, value in each.detail.items() if name.startswith(rings)})
         for each in deeds
@@ -288,7 +289,7 @@ def test_a_ring_halts_by_itself_when_three_of_its_tablets_refuse_the_bundle(fiel
     assert chosen(field) == first.sha
     halted = rollouts.get_rollout(field.services.db.read(), second.id)
     assert (halted.state, halted.reason) == ("halted", "bundle.unusable")
-    last = audit.list_entries(field.services.db.read(), subject=second.sha)[-1]
+    last = list_about(field.services.db.read(), second.sha)[-1]
     assert (last.action, last.actor) == ("form.halted", "server")
     assert told(field) == ["otra bundle.unusable"]
 

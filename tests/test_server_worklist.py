@@ -22,8 +22,9 @@ from server.cli.main import main
 from server.flows.desks.worklist import ITEM_KINDS
 from server.flows.intake import gaps
 from server.flows.trust import enrolment
-from server.store import audit, worklist
+from server.store import worklist
 from support.clients import FORM, Office, answers, open_office
+from support.databases import list_about
 from support.intake import ROUTE, Field
 from sync.durations import DAY, HOUR
 from sync.envelope import seal
@@ -68,7 +69,7 @@ def counted(field: Field) -> int:
 
 
 def deeds(field: Field, subject: str) -> list[str]:
-    return [each.action for each in audit.list_entries(field.services.db.read(), subject=subject)]
+    return [each.action for each in list_about(field.services.db.read(), subject)]
 
 
 def test_every_kind_has_one_sentence_and_its_allowed_decisions() -> None:

@@ -26,8 +26,9 @@ from server.app import clock
 from server.cli.main import main
 from server.flows.trust import device_orders
 from server.problems import Problem
-from server.store import audit, devices, orders
+from server.store import devices, orders
 from support.clients import FORM, STORY, Office, answers
+from support.databases import list_about
 from support.intake import open_field
 from support.programs import PROGRAMS
 from sync.documents import device_order
@@ -62,7 +63,7 @@ def give(office: Office, tablet: Tablet, kind: str, number: int = 1) -> None:
 
 
 def deeds(office: Office, dev: str) -> list[str]:
-    found = [each.action for each in audit.list_entries(office.field.services.db.read(), subject=dev)]
+    found = [each.action for each in list_about(office.field.services.db.read(), dev)]
     return [action for action in found if action in ("device.revoked", "order.given", "order.carried_out")]
 
 

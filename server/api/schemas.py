@@ -245,7 +245,7 @@ class AcceptedSchema(Schema):
 
 
 class QueueSchema(Schema):
-    """A queue of one desk, with its counts per state."""
+    """A queue of one desk, with its counts per state. A count of 10,000 stands for more, too."""
 
     id = fields.String()
     title = fields.String()

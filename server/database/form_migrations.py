@@ -341,3 +341,60 @@ def items_about_chains(db: Database) -> None:
     db.executescript("""
     create index work_items_about_chain on work_items (kind, dev, chain) where (closed is null or decision is not null);
     """)
+
+
+@migrations()
+def routes_that_stay(db: Database) -> None:
+    """Routes are erased by overwriting them where they stand: no row of the table ever moves, so that no copy of it is
+    left in a page (docs/decisions.md). `received` is when the screening arrived, and null once its route is erased;
+    `digest` is a checksum of the row's facts. The table is made anew, without what former deletions left."""
+    db.executescript("""
+    create table routes_made_anew (
+      number integer primary key,
+      envelope text not null unique references envelopes (id),
+      form text,
+      sha text,
+      outcome text,
+      tier text,
+      urgency text,
+      queue_kinds text,
+      province text,
+      age_band text,
+      sex text,
+      sector text,
+      consent text,
+      mode text,
+      lang text,
+      taken text,
+      received integer,
+      digest blob
+    ) strict;
+    insert into routes_made_anew
+      select t.rowid, t.envelope, t.form, t.sha, t.outcome, t.tier, t.urgency, t.queue_kinds, t.province, t.age_band,
+        t.sex, t.sector, t.consent, t.mode, t.lang, t.taken,
+        coalesce(e.received, (select max(received) from envelopes), 0), null
+      from routes t left join envelopes e on e.id = t.envelope order by t.rowid;
+    drop table routes;
+    alter table routes_made_anew rename to routes;
+    create index routes_kept on routes (received) where received is not null;
+    """)
+
+
+@migrations()
+def no_scans(db: Database) -> None:
+    """Indexes for what jobs and lists looked for row by row. Most are partial, so that intake does not write them."""
+    db.executescript("""
+    create index referrals_claimed on referrals (lease) where state = 'claimed';
+    create index devices_in_order on devices (enrolled desc, dev);
+    create index devices_certified on devices (dev, region) where state = 'certified';
+    create index rejections_by_tablet on rejections (dev);
+    create index audit_of_forms on audit (subject) where action >= 'form.' and action < 'form/';
+    create index audit_of_accepted_damage on audit (subject) where action = 'damage.accepted';
+    create index chains_unfinished on chains (dev, chain) where contiguous < max(ended, promised, highest);
+    create index work_items_open_by_kind on work_items (kind, id) where closed is null;
+    create index sessions_by_end on sessions (expires);
+    create index spent_challenges_by_time on spent_challenges (at);
+    create index sign_in_failures_by_time on sign_in_failures (at);
+    create index audit_of_decisions on audit (subject)
+      where action in ('envelope.repaired', 'envelope.released', 'envelope.kept_apart');
+    """)

@@ -36,8 +36,9 @@ from sync.file_identity import SqliteFiles
 
 T = TypeVar("T")
 
-# How long a statement waits for a lock, and the merge of the log for readers (ms). Writers wait for the merge.
-_PATIENCE_MS, _MERGE_PATIENCE_MS = 10_000, 500
+# How long a statement waits for a lock (ms); how long the merge of the log is tried, and the pause between two tries
+# (seconds).
+_PATIENCE_MS, _MERGE_PATIENCE, _MERGE_PAUSE = 10_000, 0.5, 0.02
 # The most bytes that a request stores after it asked for the space: its body of 8 MiB, and indexes.
 _MOST_AT_ONCE = 32 * 2**20
 # synchronous=FULL: a receipt is a promise that outlives a power cut. temp_store=MEMORY: no temporary file anywhere.
@@ -214,10 +215,21 @@ class SqliteDatabase:
     def truncate_log(self) -> bool:
         """Merge the write-ahead log into the file and empty it, so that deleted rows are in neither.
 
-        Waits half a second at most. Returns False if a reader still needs the log.
+        Tries for half a second, and lets writers work between two tries. Returns False if a reader still needs it.
         """
+        until = time.monotonic() + _MERGE_PATIENCE
+        # A reading connection merges most of it, while others write.
+        self.read().execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
+        while not self.try_to_truncate_log():
+            if time.monotonic() >= until:
+                return False
+            time.sleep(_MERGE_PAUSE)
+        return True
+
+    def try_to_truncate_log(self) -> bool:
+        """Empty the log if no reader needs it now. Writers wait meanwhile."""
         with self._lock:
-            self._writer.wait_for_locks(_MERGE_PATIENCE_MS)
+            self._writer.wait_for_locks(0)
             return not self._writer.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
 
     def _refuse_full_log(self) -> None:

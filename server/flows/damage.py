@@ -92,9 +92,8 @@ def record_faults(w: Connection, faults: Collection[Fault], *, now: int) -> None
 def close_reports(db: Database, *, now: int) -> None:
     """Close all items about damage, after a check of everything found none."""
     with db.write() as w:
-        for item in worklist.list_open(w):
-            if item.kind == KIND:
-                worklist.close_resolved(w, kind=KIND, dev="", chain=item.chain, by=SERVER, at=now)
+        for item in worklist.list_open(w, kind=KIND):
+            worklist.close_resolved(w, kind=KIND, dev="", chain=item.chain, by=SERVER, at=now)
 
 
 def is_repaired(c: Connection, *, since: int) -> bool:
@@ -104,7 +103,7 @@ def is_repaired(c: Connection, *, since: int) -> bool:
 
 def close_repaired(w: Connection, *, now: int) -> None:
     """Close the items about envelopes if none is damaged any more."""
-    if not envelopes.list_damaged(w):
+    if not envelopes.has_damaged(w):
         for code in ("envelope.changed", "envelope.missing"):
             worklist.close_resolved(w, kind=KIND, dev="", chain=code, by=SERVER, at=now)
 

@@ -140,18 +140,19 @@ def get_hash_and_head(c: Connection, number: int) -> tuple[str | None, int, str]
     return found[0][1] if len(found) == 2 else None, last, head
 
 
-def list_entries(c: Connection, *, after: int = 0, limit: int = 500, subject: str | None = None) -> list[AuditEntry]:
-    """Return rows above a number, in order; with `subject`, only the rows about it."""
-    where = "number > ?" + (" and subject = ?" if subject is not None else "")
-    given = [after] + ([subject] if subject is not None else [])
-    found = c.rows(f"select * from audit where {where} order by number limit ?", [*given, limit])  # noqa: S608 (no input in the text)
-    return [_read_entry(item) for item in found]
+def list_entries(c: Connection, *, after: int = 0, limit: int = 500) -> list[AuditEntry]:
+    """Return rows above a number, in order."""
+    return [_read_entry(item) for item in list_rows(c, after=after, limit=limit)]
 
 
-def is_last_deed(c: Connection, subject: str, action: str, actor: str, **detail: str | int) -> bool:
-    """Return True if the newest row about a subject has this action and actor, and these details among its own: the
-    actor's first request arrived, and its answer got lost."""
-    found = c.row("select * from audit where subject = ? order by number desc limit 1", [subject])
+def is_last_form_deed(c: Connection, subject: str, action: str, actor: str, **detail: str | int) -> bool:
+    """Return True if the newest row about a form version has this action and actor, and these details among its own:
+    the actor's first request arrived, and its answer got lost."""
+    # In the words of a partial index: one over all subjects would cost intake a page for each screening.
+    found = c.row(
+        "select * from audit where subject = ? and action >= 'form.' and action < 'form/' order by number desc limit 1",
+        [subject],
+    )
     last = _read_entry(found) if found else None
     return last is not None and (last.action, last.actor) == (action, actor) and last.detail.items() >= detail.items()
 
@@ -174,6 +175,8 @@ def is_authentic(row: Row) -> bool:
         return False
     if type(row["number"]) is not int or type(row["at"]) is not int:
         return False
+    if row["hash"] == _hash_as_written(row):
+        return True
     try:
         detail = dict(json.loads(row["detail"]))
         entry = (row["number"], row["at"], row["action"], row["actor"], row["subject"], detail, row["prev"])
@@ -182,18 +185,33 @@ def is_authentic(row: Row) -> bool:
         return False
 
 
+def _hash_as_written(row: Row) -> str:
+    """Return the hash of a row whose texts are ids and codes, which stand in JSON as they are: it takes a fifth of the
+    time. No other row has it: a text with a quotation mark would give this array one field more."""
+    detail = str(row["detail"]).replace('": ', '":').replace(', "', ',"')
+    texts = '","'.join((row["action"], row["actor"], row["subject"]))
+    fields = f'[{row["number"]},{row["at"]},"{texts}",{detail},"{row["prev"]}"]'
+    return hashlib.sha256(fields.encode("utf-8", "surrogatepass")).hexdigest()
+
+
 def list_accepted_damage(c: Connection) -> set[tuple[str, str]]:
     """Return (code, subject) of all damage that a person accepted at a restore.
 
     An envelope that arrived again since is whole: what happens to it later was accepted by no person.
     """
+    # In the words of two partial indexes. An envelope that was stored again lost its mark, which is as old as this row.
     found = c.rows(
-        "select subject, detail from audit a where action = ? and not exists (select 1 from audit b"
-        " where b.subject = a.subject and b.number > a.number and b.action like 'envelope.%'"
-        " and b.action <> 'envelope.read')",
-        [DAMAGE_ACCEPTED],
+        "select subject, at, detail, exists (select 1 from damaged_envelopes d where d.envelope = a.subject"  # noqa: S608
+        f" and d.found <= a.at) as marked from audit a where action = '{DAMAGE_ACCEPTED}' and not exists"
+        " (select 1 from audit b where b.subject = a.subject and b.number > a.number"
+        " and b.action in ('envelope.repaired', 'envelope.released', 'envelope.kept_apart'))"
     )
-    return {(str(_read_detail(item["detail"]).get("fault")), str(item["subject"])) for item in found}
+    accepted = [(str(_read_detail(item["detail"]).get("fault")), item) for item in found]
+    return {
+        (code, str(item["subject"]))
+        for code, item in accepted
+        if item["marked"] or code not in ("envelope.changed", "envelope.missing")
+    }
 
 
 def _read_entry(item: Row) -> AuditEntry:

@@ -7,6 +7,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 from server.database.connection import Connection
+from sync.durations import DAY
 
 
 @dataclass(frozen=True)
@@ -93,13 +94,18 @@ def list_by_id(c: Connection, devs: Collection[str]) -> dict[str, Device]:
 
 
 def list_devices(c: Connection) -> list[Device]:
-    """Return all tablets, newest first."""
+    """Return all tablets, newest first. Some thousand rows: not for a transaction that writes."""
     return [Device(**item) for item in c.rows("select * from devices order by enrolled desc, dev")]
+
+
+def list_certified(c: Connection) -> list[tuple[str, str]]:
+    """Return (id, region) of each certified tablet."""
+    return c.execute("select dev, region from devices where state = 'certified'").fetchall()
 
 
 def list_page(c: Connection, *, after: Device | None, most: int) -> list[Device]:
     """Return a page of the tablets, newest first. `after` is the tablet before the page; None = the first page."""
-    below = "where enrolled < ? or (enrolled = ? and dev > ?)" if after else ""
+    below = "where enrolled <= ? and (enrolled < ? or dev > ?)" if after else ""
     about = [after.enrolled, after.enrolled, after.dev] if after else []
     sql = f"select * from devices {below} order by enrolled desc, dev limit ?"  # noqa: S608 (constants)
     return [Device(**item) for item in c.rows(sql, [*about, most])]
@@ -175,15 +181,26 @@ def highest_number(c: Connection, kind: str, up_to: int, excluded: Collection[st
     """Return the highest number of a trust, registry or manifest that a certified tablet reported, up to a limit.
     Tablets in `excluded` do not count."""
     sql = f"select dev, {kind} as number from devices where state = 'certified' and {kind} between 1 and ?"  # noqa: S608
-    found = c.rows(sql, [up_to])
-    return max((int(item["number"]) for item in found if item["dev"] not in excluded), default=0)
+    found = c.execute(sql, [up_to]).fetchall()
+    return max((number for dev, number in found if dev not in excluded), default=0)
 
 
-def list_silent(c: Connection, since: int, until: int) -> list[tuple[str, int]]:
-    """Return certified tablets without a request since `since` (ms), each with the time of its last one.
+def list_last_seen(c: Connection, *, after: str, most: int) -> list[tuple[str, int]]:
+    """Return the next certified tablets by id, each with the time of its last request (ms), or of its certificate."""
+    sql = (
+        "select dev, coalesce(seen, certified) from devices where state = 'certified' and dev > ? order by dev limit ?"
+    )
+    return c.execute(sql, [after, most]).fetchall()
 
-    A request after `until` does not count: it was recorded while the clock was in the future.
-    """
-    sql = "select dev, coalesce(seen, certified) as last from devices where state = 'certified'"
-    sql += " and (last < ? or last > ?)"
-    return [(item["dev"], item["last"]) for item in c.rows(sql, [since, until])]
+
+def get_last_seen(c: Connection, dev: str) -> int | None:
+    """Return the same time of one certified tablet; None for another one."""
+    sql = "select coalesce(seen, certified) from devices where state = 'certified' and dev = ?"
+    found = c.execute(sql, [dev]).fetchone()
+    return int(found[0]) if found else None
+
+
+def is_silent(last: int, *, now: int, days: int) -> bool:
+    """Return True if a tablet sent no request for `days` days. One from the future does not count: it was recorded
+    while the clock was wrong."""
+    return not now - days * DAY <= last <= now + DAY

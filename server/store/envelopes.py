@@ -5,7 +5,8 @@ Intake writes them, desks read the bytes. This module must not decrypt an envelo
 
 from __future__ import annotations
 
-from collections.abc import Collection
+import hashlib
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
 from server.database.connection import Connection, Row
@@ -14,8 +15,8 @@ from sync.envelope.verify import Envelope
 
 _FIELDS = tuple(VOCABULARY)
 _PUT_ROUTE = (
-    f"insert into routes (envelope, {', '.join(_FIELDS)}) values (?{', ?' * len(_FIELDS)})"  # noqa: S608 (names of the closed vocabulary)
-    " on conflict (envelope) do nothing"
+    f"insert into routes (envelope, {', '.join(_FIELDS)}, received, digest)"  # noqa: S608 (names of the closed vocabulary)
+    f" values (?{', ?' * len(_FIELDS)}, ?, ?) on conflict (envelope) do nothing"
 )
 
 
@@ -71,11 +72,13 @@ def get_envelope(c: Connection, id_: str) -> EnvelopeRecord | None:
 
 def same_identity(c: Connection, stored: EnvelopeRecord, *, most: int) -> list[EnvelopeRecord]:
     """Return an envelope and the first others with the same jti or the same place in the chain, by arrival."""
-    sql = (
-        f"select {_COLUMNS} from envelopes where id <> ? and dev = ? and (jti = ? or (chain = ? and seq = ?))"  # noqa: S608 (a constant)
-        " order by arrival limit ?"
+    # Each part walks an index in the order of arrival and ends early: a thief may have given thousands one name.
+    part = f"select * from (select {_COLUMNS} from envelopes where {{}} and id <> ? order by arrival limit ?)"  # noqa: S608
+    found = c.rows(
+        f"{part.format('dev = ? and jti = ?')} union {part.format('dev = ? and chain = ? and seq = ?')}"
+        " order by arrival limit ?",
+        [stored.dev, stored.jti, stored.id, most, stored.dev, stored.chain, stored.seq, stored.id, most, most - 1],
     )
-    found = c.rows(sql, [stored.id, stored.dev, stored.jti, stored.chain, stored.seq, most - 1])
     return sorted([stored, *(EnvelopeRecord(**item) for item in found)], key=lambda each: each.arrival)
 
 
@@ -115,6 +118,11 @@ def mark_damaged(w: Connection, id_: str, *, at: int) -> None:
 def clear_damaged(w: Connection, id_: str) -> None:
     """Forget that an envelope was damaged."""
     w.execute("delete from damaged_envelopes where envelope = ?", [id_])
+
+
+def count_damaged(c: Connection) -> int:
+    """Return how many envelopes are marked as damaged."""
+    return int(c.execute("select count(*) from damaged_envelopes").fetchone()[0])
 
 
 def has_damaged(c: Connection) -> bool:
@@ -163,12 +171,23 @@ def _is_intact(c: Connection, envelope: Envelope) -> bool:
     return bool(held == (1,))
 
 
-def put_route(w: Connection, id_: str, route: Route) -> bool:
-    """Store the fields of an envelope's route that the server could read. Returns False if they are there: they
-    outlived an envelope that was lost."""
+def put_route(w: Connection, id_: str, route: Route, *, at: int) -> bool:
+    """Store the fields of an envelope's route that the server could read; `at` (ms) is when it arrived. Returns False
+    if they are there, or were erased: they outlived an envelope that was lost."""
     columns = route_columns(route)
-    stored = w.execute(_PUT_ROUTE, [id_, *(columns[name] for name in _FIELDS)])
-    return stored.rowcount > 0
+    values = [*(columns[name] for name in _FIELDS), at]
+    return w.execute(_PUT_ROUTE, [id_, *values, digest_route(values)]).rowcount > 0
+
+
+def digest_route(values: Iterable[str | int | None]) -> bytes:
+    """Return the checksum of a route's stored facts and of its time, which notices a changed bit. Only the sealed route
+    proves that a person did not change facts and checksum."""
+    return hashlib.sha256("\n".join("-" if value is None else f"+{value}" for value in values).encode()).digest()[:8]
+
+
+def has_own_digest(row: Row) -> bool:
+    """Return True if a stored route has its checksum. An older row has none."""
+    return row["digest"] is not None and row["digest"] == digest_route(row[name] for name in (*_FIELDS, "received"))
 
 
 def get_route(c: Connection, id_: str) -> Route | None:
@@ -177,10 +196,11 @@ def get_route(c: Connection, id_: str) -> Route | None:
 
 
 def list_routes(c: Connection, ids: Collection[str]) -> dict[str, Route]:
-    """Return the routes of several envelopes by their ids, as far as they were readable."""
+    """Return the routes of several envelopes by their ids, as far as they were readable and are not erased."""
     if not ids:
         return {}
-    found = c.rows(f"select * from routes where envelope in ({', '.join('?' * len(ids))})", [*ids])  # noqa: S608
+    kept = f"envelope in ({', '.join('?' * len(ids))}) and received is not null"
+    found = c.rows(f"select envelope, {', '.join(_FIELDS)} from routes where {kept}", [*ids])  # noqa: S608
     return {item["envelope"]: _read_route(item) for item in found}
 
 
@@ -188,7 +208,8 @@ def list_route_rows(c: Connection, first: int, last: int) -> list[Row]:
     """Return the stored routes of the envelopes that arrived as number `first` to `last`, as they are, each with its
     envelope's bytes as `body`. A damaged one is no Route."""
     return c.rows(
-        "select t.*, e.body from envelopes e join routes t on t.envelope = e.id where e.arrival between ? and ?",
+        "select t.*, e.body from envelopes e join routes t on t.envelope = e.id"
+        " where e.arrival between ? and ? and (t.received is not null or t.digest is not null)",
         [first, last],
     )
 
@@ -206,19 +227,47 @@ def _read_route(found: Row) -> Route:
     )
 
 
+@dataclass(frozen=True)
+class RoutePlace:
+    """A place in the order in which routes are erased: when the screening arrived (ms), and the number of the row."""
+
+    received: int
+    number: int
+
+
+FIRST = RoutePlace(-(2**63), 0)
 # No work on the screening is open, and its last change, or its arrival, is old enough.
-_ERASE_ROUTES = """
-delete from routes where envelope in (
-  select e.id from routes t join envelopes e on e.id = t.envelope
-  where e.received <= :before
-    and not exists (select 1 from referrals r where r.envelope = e.id and (r.state <> 'closed' or r.changed > :before))
-    and not exists (
-      select 1 from work_items i where i.envelope = e.id and (i.closed is null or i.closed > :before))
-    and not exists (select 1 from deferred_items d where d.envelope = e.id)
-  limit :most)
+# The plus keeps SQLite from looking for old routes when it is given the numbers of some.
+_IS_OVER = """
+  +t.received <= :before
+  and not exists (select 1 from referrals r where r.envelope = t.envelope
+    and (r.state <> 'closed' or r.changed > :before))
+  and not exists (select 1 from work_items i where i.envelope = t.envelope
+    and (i.closed is null or i.closed > :before))
+  and not exists (select 1 from deferred_items d where d.envelope = t.envelope)
 """
 
 
-def erase_routes(w: Connection, *, before: int, most: int) -> int:
-    """Erase the routes of at most `most` screenings closed before `before` (ms); return how many."""
-    return int(w.execute(_ERASE_ROUTES, {"before": before, "most": most}).rowcount)
+def list_old_routes(c: Connection, *, before: int, after: RoutePlace, most: int) -> list[tuple[RoutePlace, bool]]:
+    """Return the places of the next routes that arrived before `before` (ms), each with True if the work on its
+    screening ended before then: it may be erased."""
+    found = c.rows(
+        f"select number, received, {_IS_OVER} as is_over from routes t where received is not null"  # noqa: S608 (a constant)
+        " and (received, number) > (:received, :number) and received <= :before order by received, number limit :most",
+        {"before": before, "most": most, **vars(after)},
+    )
+    return [(RoutePlace(item["received"], item["number"]), bool(item["is_over"])) for item in found]
+
+
+def erase_routes(w: Connection, numbers: Sequence[int], *, before: int) -> int:
+    """Overwrite these routes where they stand, if the work on their screenings ended before `before` (ms); return how
+    many. A deleted row would let SQLite move others, whose former bytes stay in a page."""
+    blank = ", ".join(f"{name} = null" for name in (*_FIELDS, "received", "digest"))
+    places = ", ".join(f":n{place}" for place in range(len(numbers)))
+    named = {f"n{place}": number for place, number in enumerate(numbers)}
+    return int(
+        w.execute(
+            f"update routes as t set {blank} where number in ({places}) and {_IS_OVER}",  # noqa: S608 (names of the closed vocabulary)
+            {"before": before, **named},
+        ).rowcount
+    )

@@ -48,6 +48,8 @@ _SELECT = (
     " from referrals r join envelopes e on e.id = r.envelope left join people h on h.id = r.holder "
 )
 OPEN_STATES = ("waiting", "claimed", "accepted")
+MOST_COUNTED = 10_000
+"""A count of the referrals of one queue and state ends here: a person who reads a larger number needs no exact one."""
 
 
 @dataclass(frozen=True)
@@ -169,22 +171,29 @@ def list_open(c: Connection, queue: str, mode: str, *, after: QueuePlace = START
     return [Referral(**item) for item in found]
 
 
+# Each count seeks one part of an index, so that closed referrals cost nothing.
+_OF_QUEUE = "select 1 from referrals where queue = q.id and mode = :mode and state = '{}'{} limit :most"
+_COUNT = f"(select count(*) from ({_OF_QUEUE}))"  # noqa: S608 (constants)
+
+
 def count_open(c: Connection, queues: Collection[str], mode: str, *, now: int) -> dict[str, dict[str, int]]:
     """Return, for each of these queues, the number of its open referrals per state, and as `overdue` how many no desk
-    accepted by the deadline."""
-    # Each count seeks one part of an index, so that closed referrals cost nothing.
-    count = "(select count(*) from referrals where queue = q.id and mode = :mode and state = '{}'{})"
-    counts = [f"{count.format(state, '')} as {state}" for state in OPEN_STATES]
-    late = " + ".join(count.format(state, " and deadline < :now") for state in OPEN_STATES[:2])
+    accepted by the deadline. No count is above MOST_COUNTED for a state."""
+    counts = [f"{_COUNT.format(state, '')} as {state}" for state in OPEN_STATES]
+    late = " + ".join(_COUNT.format(state, " and deadline < :now") for state in OPEN_STATES[:2])
     places = ", ".join(f":q{number}" for number in range(len(queues)))
     found = c.rows(
         f"select id, {', '.join(counts)}, {late} as overdue from queues q where id in ({places})",  # noqa: S608
-        {"mode": mode, "now": now, **{f"q{number}": queue for number, queue in enumerate(queues)}},
+        {"mode": mode, "now": now, "most": MOST_COUNTED, **{f"q{number}": each for number, each in enumerate(queues)}},
     )
     return {item.pop("id"): item for item in found}
 
 
-def list_lapsed(c: Connection, now: int) -> list[Referral]:
+def list_lapsed(c: Connection, now: int, *, most: int) -> list[Referral]:
     """Return claimed referrals whose lease expired, or was given while the clock was in the future."""
-    sql = _SELECT + "where r.state = 'claimed' and (r.lease <= ? or r.changed > ?)"
-    return [Referral(**item) for item in c.rows(sql, [now, now + DAY])]
+    sql = (
+        f"{_SELECT} where r.id in (select id from referrals where state = 'claimed' and lease <= :now"  # noqa: S608
+        " union all select id from referrals where state = 'claimed' and lease > :tomorrow and changed > :tomorrow)"
+        " limit :most"
+    )
+    return [Referral(**item) for item in c.rows(sql, {"now": now, "tomorrow": now + DAY, "most": most})]

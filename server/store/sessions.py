@@ -67,14 +67,20 @@ def spend_challenge(connection: Connection, challenge: bytes, *, at: int) -> boo
     return connection.execute(sql, (challenge, at)).rowcount == 1
 
 
-def delete_old(connection: Connection, *, expired_at: int, failed_before: int) -> int:
+def delete_old(connection: Connection, *, expired_at: int, failed_before: int, most: int) -> int:
     """Delete expired sessions, and old failures with their network addresses; return how many rows were deleted.
 
-    Spent challenges of that age go too: they have expired long before.
+    Spent challenges of that age go too: they have expired long before. At most `most` rows of each.
     """
-    ended = connection.execute("delete from sessions where expires <= ?", (expired_at,)).rowcount
-    connection.execute("delete from spent_challenges where at < ?", (failed_before,))
-    return ended + connection.execute("delete from sign_in_failures where at < ?", (failed_before,)).rowcount
+    deleted = 0
+    for table, key, old, limit in (
+        ("sessions", "token_hash", "expires <= ?", expired_at),
+        ("spent_challenges", "challenge", "at < ?", failed_before),
+        ("sign_in_failures", "rowid", "at < ?", failed_before),
+    ):
+        sql = f"delete from {table} where {key} in (select {key} from {table} where {old} limit ?)"  # noqa: S608 (constants)
+        deleted += connection.execute(sql, (limit, most)).rowcount
+    return deleted
 
 
 def record_failure(connection: Connection, *, login: str, address: str, at: int) -> None:

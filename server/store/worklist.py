@@ -7,11 +7,11 @@ The sync request and jobs open items, people close them. Gaps and silences also 
 
 from __future__ import annotations
 
-import json
 from collections.abc import Collection
 from dataclasses import dataclass, fields
 
 from server.database.connection import Connection
+from sync.wire.encoding import MAX_INTEGER
 
 KINDS = frozenset(
     {"quarantine", "conflict", "fork", "copied", "gap", "held", "route", "disagrees", "silent", "ahead", "backup"}
@@ -178,50 +178,46 @@ def list_about_chain(c: Connection, *, kind: str, dev: str, chain: str) -> list[
     return [WorkItem(**item) for item in c.rows(sql, [kind, dev, chain])]
 
 
-def list_open(c: Connection, *, kind: str = "") -> list[WorkItem]:
-    """Return all open items, or those of one kind, oldest first."""
+def list_open(c: Connection, *, kind: str = "", after: int = 0, most: int = MAX_INTEGER) -> list[WorkItem]:
+    """Return the open items, or those of one kind, oldest first; with `after` (an item's id) and `most` a page."""
     narrowed, about = (" and kind = ?", [kind]) if kind else ("", [])
-    sql = f"select {_ITEM} from work_items where closed is null{narrowed} order by id"  # noqa: S608
-    return [WorkItem(**item) for item in c.rows(sql, about)]
+    sql = f"select {_ITEM} from work_items where closed is null{narrowed} and id > ? order by id limit ?"  # noqa: S608
+    return [WorkItem(**item) for item in c.rows(sql, [*about, after, most])]
 
 
 @dataclass(frozen=True)
 class Viewer:
-    """Who reads the list. `all`: every item; `kinds`: all items of these; besides, items about screenings that the
-    person can open."""
+    """Who reads the list. `all`: every item; besides, items about screenings sealed to the keys `kids`, which the
+    person can open, and open items of `kinds`."""
 
-    person: str
     all: bool
+    kids: tuple[str, ...]
     kinds: tuple[str, ...]
 
 
-# What a person may see: items about screenings that she can open, and all items of some kinds. The planner must start
-# from her keys (`cross join`) and not walk the list of all desks.
-_SEEN = """
-i.id in (
-  select own.id from wrapped_keys w join keyring_keys k on k.keyring = w.keyring and k.epoch = w.epoch
-    cross join work_items own indexed by {by_key} on own.kid = k.kid and {which} and own.id > :after
-    where w.person = :person
-  union
-  select own.id from work_items own indexed by {by_kind}
-    where own.kind in (select value from json_each(:kinds)) and {which} and own.id > :after)
-"""
-_OPEN_INDEXES = {"by_key": "work_items_open_by_key", "by_kind": "work_items_open"}
-_KEPT_INDEXES = {"by_key": "work_items_kept_by_key", "by_kind": "work_items_by_chain"}
+# One part of a page: each walks an index in the order of the list, and ends with the page.
+_PART = "select * from (select id from work_items where {} = ? and {} and id > ? order by id limit ?)"
 
 
 def list_page(c: Connection, viewer: Viewer, *, kept: bool, after: int, most: int) -> list[tuple[WorkItem, str]]:
     """Return a page of the items that a person may see, each with its tablet's label, oldest first.
 
     Open items, or with `kept` those that people set aside and have not released since. `after`: the last item's id.
-    The page of a desk costs by the items of the desk, not by those of others.
+    The page of a desk costs by its own length, not by the list's.
     """
     which = "decision = 'keep_apart'" if kept else "closed is null"
-    indexes = _KEPT_INDEXES if kept else _OPEN_INDEXES
-    seen = f"i.{which} and i.id > :after" if viewer.all else _SEEN.format(which=f"own.{which}", **indexes)
+    seen: str
+    about: list[str | int]
+    if viewer.all:
+        seen, about = f"i.{which} and i.id > ?", [after, most]
+    else:
+        # Only a screening is set aside, so that no kind is seen as a whole among those that are.
+        values = [("kid", kid) for kid in viewer.kids] + [("kind", kind) for kind in viewer.kinds if not kept]
+        parts = " union ".join(_PART.format(column, which) for column, _ in values) or "null"
+        seen, about = f"i.id in ({parts})", [*(part for _, value in values for part in (value, after, most)), most]
     found = c.rows(
         f"select {', '.join(f'i.{name}' for name in _COLUMNS)}, coalesce(d.label, '') as label"  # noqa: S608
-        f" from work_items i left join devices d on d.dev = i.dev where {seen} order by i.id limit :most",
-        {"person": viewer.person, "kinds": json.dumps(viewer.kinds), "after": after, "most": most},
+        f" from work_items i left join devices d on d.dev = i.dev where {seen} order by i.id limit ?",
+        about,
     )
     return [(WorkItem(**{name: item[name] for name in _COLUMNS}), item["label"]) for item in found]

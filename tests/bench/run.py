@@ -22,7 +22,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from bench import agreement, chart, forms, ingest, line, peers, server, storm, sync_sizes, upkeep
+from bench import agreement, chart, forms, growth, ingest, line, peers, server, storm, sync_sizes, upkeep
 from bench.figure import Figure
 from bench.forms import SampleInterviews
 from bench.ingest import Intake
@@ -37,8 +37,8 @@ QUICK_FORMS = ("pe_nna",)  # The smallest: the others are measured alike.
 class Bench:
     """What the parts of a run share. Each thing is made when the first part asks for it."""
 
-    def __init__(self, quick: bool, opened: ExitStack) -> None:
-        self.quick = quick
+    def __init__(self, quick: bool, opened: ExitStack, say: Callable[[str], None], scale: int) -> None:
+        self.quick, self.say, self.scale = quick, say, scale
         self.forms = QUICK_FORMS if quick else CATALOGUE_FORMS
         self._opened = opened
 
@@ -62,6 +62,10 @@ class Bench:
         self._opened.callback(made.elsewhere.shutdown)
         return made
 
+    def grow(self) -> Iterator[Figure]:
+        """A server with so many screenings, if a scale is given."""
+        return growth.growth(self._new_folder(), self.scale, self.say) if self.scale else iter(())
+
     def agree(self) -> Iterator[Figure]:
         """The forms in three engines."""
         counts = (2, 1) if self.quick else agreement.COUNTS
@@ -76,7 +80,7 @@ PARTS: dict[str, tuple[str, Callable[[Bench], Iterator[Figure]]]] = {
     "beside": ("single envelopes beside a large batch", lambda bench: ingest.beside(bench.intake)),
     "bulk": ("filling the database", lambda bench: ingest.bulk(bench.intake)),
     "storm": ("letting every tablet speak at once", lambda bench: storm.storm(bench.intake)),
-    # Growth stands here: a database of a million envelopes.
+    "growth": ("a large database", Bench.grow),
     "upkeep": ("reading a long queue, checking the database", lambda bench: upkeep.upkeep(bench.site, bench.quick)),
     "line": ("a satellite line, in real time", lambda bench: line.satellite(bench.site, bench.samples, bench.quick)),
     "sealing": ("sealing, verifying, opening", lambda bench: iter(forms.sealing(bench.samples, bench.quick))),
@@ -93,13 +97,14 @@ GROUPS = {
 """Names for several parts."""
 
 
-def measure(quick: bool, only: Collection[str], say: Callable[[str], None]) -> Iterator[Figure]:
-    """Measure the named parts, or everything; `say` hears what is being done."""
+def measure(quick: bool, only: Collection[str], say: Callable[[str], None], scale: int = 0) -> Iterator[Figure]:
+    """Measure the named parts, or everything; `say` hears what is being done. With a scale, also a server with so many
+    screenings."""
     chosen = {part for name in only for part in GROUPS.get(name, (name,))} or set(PARTS)
     if "upkeep" in chosen:
         chosen.add("bulk")  # Its queue.
     with ExitStack() as opened:
-        bench = Bench(quick, opened)
+        bench = Bench(quick, opened, say, scale)
         for name, (about, figures) in PARTS.items():
             if name in chosen:
                 say(f"{name}: {about}")
@@ -170,13 +175,14 @@ def main() -> int:
     options.add_argument("--quick", action="store_true", help="a few rounds of everything; not to be quoted")
     names = [*PARTS, *GROUPS]
     options.add_argument("--only", metavar="NAME", nargs="+", choices=names, default=[], help=", ".join(names))
+    options.add_argument("--scale", metavar="N", type=int, default=0, help="also measure a server with N screenings")
     chosen = options.parse_args()
     begun, load = time.monotonic(), os.getloadavg()[0]
 
     def say(words: str) -> None:
         print(f"{time.monotonic() - begun:3.0f} s  {words} ...", file=sys.stderr, flush=True)
 
-    figures = list(measure(chosen.quick, chosen.only, say))
+    figures = list(measure(chosen.quick, chosen.only, say, chosen.scale))
     say("done")
     if chosen.json:
         data = {

@@ -7,7 +7,10 @@ import sqlite3
 from contextlib import closing
 from pathlib import Path
 
+from server.database.connection import Connection
 from server.database.sqlite import SqliteConnection, SqliteDatabase
+from server.store import audit
+from server.store.audit import AuditEntry
 
 
 def writing_connection(db: SqliteDatabase) -> SqliteConnection:
@@ -15,6 +18,11 @@ def writing_connection(db: SqliteDatabase) -> SqliteConnection:
     with db.write() as writer:
         assert isinstance(writer, SqliteConnection)
         return writer
+
+
+def list_about(c: Connection, subject: str) -> list[AuditEntry]:
+    """Return the rows of a short audit chain that are about a subject."""
+    return [each for each in audit.list_entries(c, limit=100_000) if each.subject == subject]
 
 
 def edit_by_hand(database: Path, sql: str) -> None:

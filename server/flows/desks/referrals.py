@@ -18,6 +18,8 @@ from server.store.referrals import NewReferral, Referral
 from sync.durations import MINUTE
 
 WAITING = "waiting"
+# Put back in one transaction: few enough that a sync at the same time is not delayed.
+_RELEASED_AT_ONCE = 50
 # How a desk's work on a referral ended. A desk that works by telephone or on paper closes the referral too.
 RESULTS = ("attended", "handed_over", "not_found", "declined", "mistaken")
 
@@ -85,11 +87,14 @@ def close_referral(db: Database, id_: str, person: str, result: str, *, now: int
 def release_lapsed(db: Database, *, now: int) -> int:
     """Put claimed referrals whose lease expired back to waiting; return how many. A job calls it, or a person on the
     command line."""
-    with db.write() as w:
-        late = referrals.list_lapsed(w, now)
-        for referral in late:
-            _change_state(w, "lapse", referral, SERVER, now=now)
-    return len(late)
+    released = 0
+    while referrals.list_lapsed(db.read(), now, most=1):
+        with db.write() as w:
+            late = referrals.list_lapsed(w, now, most=_RELEASED_AT_ONCE)
+            for referral in late:
+                _change_state(w, "lapse", referral, SERVER, now=now)
+        released += len(late)
+    return released
 
 
 def _change_by_id(

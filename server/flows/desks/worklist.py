@@ -75,8 +75,10 @@ def list_items(
     Administrators and the national desk see every item. Publishers also see items about rollouts. A desk sees the items
     about screenings that it could open.
     """
-    viewer = Viewer(person.id, _may_see_all(person), _kinds_of(person))
-    found = worklist.list_page(db.read(), viewer, kept=kept, after=after, most=most)
+    connection = db.read()
+    kids = tuple(sorted({each.kid for each in keyrings.list_wrapped_keys(connection, person.id)}))
+    viewer = Viewer(_may_see_all(person), kids, _kinds_of(person))
+    found = worklist.list_page(connection, viewer, kept=kept, after=after, most=most)
     return [DescribedItem(item, label, ITEM_KINDS[item.kind]) for item, label in found]
 
 

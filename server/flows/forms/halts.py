@@ -101,7 +101,7 @@ def resume_rollout(db: Database, keys: ServerKeys, id_: int, *, actor: str, now:
 
 def _is_done(c: Connection, rollout: Rollout, action: str, audit_action: str, actor: str) -> bool:
     """Return True if this was the person's deed, and no other followed."""
-    return TRANSITIONS.is_over(action, rollout.state) and audit.is_last_deed(
+    return TRANSITIONS.is_over(action, rollout.state) and audit.is_last_form_deed(
         c, rollout.sha, audit_action, actor, rollout=rollout.id
     )
 
@@ -209,9 +209,10 @@ def _have_fallback(c: Connection, rollout: Rollout) -> bool:
     others = [each for each in rollouts.list_rollouts(c, ("live",), form=rollout.form) if each.id != rollout.id]
     fit = (each for each in others if rollout.channel == "training" or each.channel == "field")
     below, entry = manifest_entries(fit).get(rollout.form, ()), manifest_entry(rollout)
-    tablets = [(each.dev, each.region) for each in devices.list_devices(c) if each.state == "certified"]
-    return bool(below) and all(
-        any(other.applies_to(*each) for other in below) for each in tablets if entry.applies_to(*each)
+    if not below or any(ring_of(other).is_whole for other in below):
+        return bool(below)
+    return all(
+        any(other.applies_to(*each) for other in below) for each in devices.list_certified(c) if entry.applies_to(*each)
     )
 
 

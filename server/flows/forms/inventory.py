@@ -18,7 +18,6 @@ from server.store.versions import FormVersion
 from sync.documents import manifest
 from sync.documents.manifest import Manifest
 from sync.documents.signed import Document
-from sync.durations import DAY
 
 _Group = tuple[str, str, str]
 
@@ -88,8 +87,8 @@ def take_inventory(db: Database, *, region: str | None, silent_days: int, now: i
     """Return the inventory of all certified tablets, or of those in a region (codes that begin with `region`)."""
     connection = db.read()
     known = {each.sha: each for each in versions.list_versions(connection)}
-    silent_devs = {dev for dev, _ in devices.list_silent(connection, now - silent_days * DAY, now + DAY)}
     tablets = [each for each in devices.list_devices(connection) if each.state == "certified"]
+    silent_devs = {each.dev for each in tablets if _is_silent(each, now, silent_days)}
     tablets = [each for each in tablets if each.region.startswith(region or "")]
     assignments = list(_list_assignments(connection, tablets, silent_devs))
     return FormInventory(
@@ -100,6 +99,11 @@ def take_inventory(db: Database, *, region: str | None, silent_days: int, now: i
         ),
         [each for each in tablets if each.dev in silent_devs],
     )
+
+
+def _is_silent(device: Device, now: int, days: int) -> bool:
+    last = device.certified if device.seen is None else device.seen
+    return last is not None and devices.is_silent(last, now=now, days=days)
 
 
 def _list_assignments(c: Connection, tablets: Sequence[Device], silent_devs: set[str]) -> Iterator[_Assignment]:

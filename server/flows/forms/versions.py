@@ -274,7 +274,7 @@ def _is_done(
     """Return True if this was the person's deed, with this signature, and no other followed."""
     return (
         VERSION_TRANSITIONS.is_over(action, current.state)
-        and audit.is_last_deed(c, current.sha, audit_action, person.id, version=current.id)
+        and audit.is_last_form_deed(c, current.sha, audit_action, person.id, version=current.id)
         and signature in versions.get_signed_bytes(c, current.id)
     )
 

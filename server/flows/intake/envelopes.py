@@ -285,7 +285,7 @@ def _store_route_and_work(w: Connection, envelope: Envelope, route: Route | None
     if route is None:
         kinds.append("route")
     else:
-        is_new = envelopes.put_route(w, envelope.id, route)
+        is_new = envelopes.put_route(w, envelope.id, route, at=now)
     for kind in kinds:
         tablet_budget.add_item(
             w, kind=kind, dev=header.dev, chain=header.chain, envelope=envelope.id, kid=header.kid, now=now

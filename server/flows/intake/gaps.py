@@ -20,6 +20,8 @@ from sync.exchange.messages import MAX_RANGES
 
 # After this time (ms) a gap is not a batch still in transit, and a decision "found" has not come true.
 LATE_AFTER = 3 * DAY
+# Changed in one transaction: few enough that a sync at the same time is not delayed.
+_CHAINS_AT_ONCE, _TABLETS_AT_ONCE = 50, 200
 LATE = "late"
 LOST, FOUND = "lost", "found"
 
@@ -29,20 +31,38 @@ def update_all_gaps(db: Database, *, now: int) -> int:
 
     A chain that shows more than its stored envelopes has lost some. It counts again from them.
     """
-    overstated = chains.list_overstated(db.read())
-    with db.write() as w:
-        for dev, chain in overstated:
-            chains.recompute_chain(w, dev, chain)
-        return sum(update_gap(w, dev, chain, now=now)[1] for dev, chain in chains.list_unfinished(w))
+    _recompute_overstated(db)
+    late, after = 0, chains.FIRST
+    while found := chains.list_unfinished(db.read(), after=after, most=_CHAINS_AT_ONCE):
+        with db.write() as w:
+            late += sum(update_gap(w, dev, chain, now=now)[1] for dev, chain in found)
+        after = found[-1]
+    return late
+
+
+def _recompute_overstated(db: Database) -> None:
+    """Compare each chain with its stored envelopes. The queries are short, and write only where something is wrong."""
+    after = chains.FIRST
+    while found := chains.list_claims(db.read(), after=after, most=_CHAINS_AT_ONCE):
+        for dev, chain in (name for name, claims_too_much in found if claims_too_much):
+            with db.write() as w:
+                chains.recompute_chain(w, dev, chain)
+        after = found[-1][0]
 
 
 def report_silent_tablets(db: Database, *, now: int, days: int) -> int:
     """Put each certified tablet that sent no request for `days` days on the work list; return how many there are."""
-    with db.write() as w:
-        silent = devices.list_silent(w, now - days * DAY, now + DAY)
-        for dev, since in silent:
-            worklist.add_item(w, kind="silent", dev=dev, reason=f"since.{since}", at=now)
-    return len(silent)
+    count, after = 0, ""
+    while found := devices.list_last_seen(db.read(), after=after, most=_TABLETS_AT_ONCE):
+        silent = [(dev, last) for dev, last in found if devices.is_silent(last, now=now, days=days)]
+        if silent:
+            with db.write() as w:
+                for dev, last in silent:
+                    if devices.get_last_seen(w, dev) == last:  # It may have come meanwhile.
+                        worklist.add_item(w, kind="silent", dev=dev, reason=f"since.{last}", at=now)
+                        count += 1
+        after = found[-1][0]
+    return count
 
 
 def record_left_chains(w: Connection, dev: str, ended: Mapping[str, int], *, now: int) -> None:

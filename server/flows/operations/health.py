@@ -74,7 +74,7 @@ def measure(db: Database, config: Config, keys: ServerKeys, *, now: int) -> Heal
         free=shutil.disk_usage(config.data).free,
         runs=jobs.last_runs(c),
         backup=backup.last_backup_time(config.backup_folder, keys) if config.backup_folder else None,
-        damaged=len(envelopes.list_damaged(c)),
+        damaged=envelopes.count_damaged(c),
         trust_left=expiry.time_left(c, now),
     )
 

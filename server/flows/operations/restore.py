@@ -157,7 +157,9 @@ def _recompute(copied: Path, own: ServerKeys) -> None:
         for id_ in integrity_store.list_lost_routes(w):
             with suppress(SyncError):  # Its desk sorts it by hand.
                 header = parse_envelope(envelopes.get_body(w, id_) or b"").header
-                envelopes.put_route(w, id_, open_route(header.route, own.routes, header.jti))
+                stored = envelopes.get_envelope(w, id_)
+                at = stored.received if stored else 0
+                envelopes.put_route(w, id_, open_route(header.route, own.routes, header.jti), at=at)
         referrals.recompute_arrivals(w)
         devices.recount_stored(w)
 

@@ -7,13 +7,14 @@ neither a later release nor a copy of the database can give them back.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 
 from server.database.connection import Connection, Database
 from server.flows.operations.joint_tables import protect_tables
 from server.flows.operations.suppression import SMALLEST, Figures
 from server.store import audit
 from server.store import statistics as store
-from server.store.statistics import MODES, Period, PublishedTable
+from server.store.statistics import MODES, Counts, Period, PublishedTable
 from sync.durations import DAY
 
 # Below it nearly every row of a table would be hidden; more months show more. From here on, a table of at most six
@@ -36,10 +37,20 @@ def list_tables(db: Database, *, mode: str, now: int) -> list[PublishedTable]:
 
 def publish_due(db: Database, *, now: int) -> int:
     """Publish every period that is over, large enough and has cover for its small counts; return how many periods."""
-    if not any(list(_list_due(db.read(), mode, now)) for mode in MODES):
-        return 0
-    with db.write() as w:
-        return _publish(w, due_at=now, now=now)
+    published = 0
+    for mode in MODES:
+        for due in list(_list_due(db.read(), mode, now)):
+            with db.write() as w:  # Protecting the tables takes long: that was done before, and is not done again here.
+                if not _is_unchanged(w, due):
+                    break
+                _put_period(w, due, now)
+            published += 1
+    return published
+
+
+def _is_unchanged(w: Connection, due: DuePeriod) -> bool:
+    first = store.first_open_month(w, due.period.mode)
+    return first == due.period.first_month and store.count_period(w, due.period) == due.counts
 
 
 def settle_after_restore(w: Connection, *, copied: int, now: int) -> None:
@@ -70,26 +81,38 @@ def _end_of_counting(at: int) -> str:
     return store.month_of(at - _GRACE)
 
 
-def _list_due(c: Connection, mode: str, now: int) -> Iterator[tuple[Period, Mapping[str, Figures]]]:
-    """Yield the periods that are due, with their figures. A period without cover takes in the next month."""
+@dataclass(frozen=True)
+class DuePeriod:
+    """A period that is due, its exact counts, and the figures to publish."""
+
+    period: Period
+    counts: Counts
+    figures: Mapping[str, Figures]
+
+
+def _list_due(c: Connection, mode: str, now: int) -> Iterator[DuePeriod]:
+    """Yield the periods that are due. A period without cover takes in the next month."""
     first, people = store.first_open_month(c, mode), 0
     for month, counted in store.count_by_month(c, mode, before=_end_of_counting(now)):
         people += counted
         if first is None or people < SMALLEST_PERIOD:
             continue
         period = Period(mode, first, month, people)
-        if figures := protect_tables(store.count_period(c, period)):
-            yield period, figures
+        counts = store.count_period(c, period)
+        if figures := protect_tables(counts):
+            yield DuePeriod(period, counts, figures)
             first, people = store.month_after(month), 0
 
 
-def _publish(w: Connection, *, due_at: int, now: int) -> int:
+def _publish(w: Connection, *, due_at: int, now: int) -> None:
     due = [each for mode in MODES for each in _list_due(w, mode, due_at)]
-    for period, figures in due:
-        texts = {fact: {value: str(figure) for value, figure in table.items()} for fact, table in figures.items()}
-        store.put_period(w, period, texts, at=now)
-        detail = {"mode": period.mode, "first": period.first_month, "last": period.last_month}
-        audit.append(
-            w, at=now, action="statistics.published", actor=audit.SERVER, subject=period.last_month, detail=detail
-        )
-    return len(due)
+    for each in due:
+        _put_period(w, each, now)
+
+
+def _put_period(w: Connection, due: DuePeriod, now: int) -> None:
+    period = due.period
+    texts = {fact: {value: str(figure) for value, figure in table.items()} for fact, table in due.figures.items()}
+    store.put_period(w, period, texts, at=now)
+    detail = {"mode": period.mode, "first": period.first_month, "last": period.last_month}
+    audit.append(w, at=now, action="statistics.published", actor=audit.SERVER, subject=period.last_month, detail=detail)

@@ -26,6 +26,8 @@ from sync.durations import DAY, HOUR, MINUTE
 SESSION_LIFE = 12 * HOUR
 FAILURES_KEPT = DAY
 _TOUCH_INTERVAL = MINUTE
+# Deleted of each table in one transaction: few enough that a sync at the same time is not delayed.
+_DELETED_AT_ONCE = 200
 _UNKNOWN_LOGIN = SignInRecord(person="", salt=b"", auth_salt=b"nobody", auth_hash=b"")
 
 
@@ -115,8 +117,13 @@ def list_logins(db: Database, ids: Collection[str]) -> dict[str, str]:
 def delete_old_sessions(db: Database, *, now: int) -> int:
     """Delete expired sessions, and sign-in failures with their addresses after a day; return how many. A job calls
     it."""
-    with db.write() as w:
-        return sessions.delete_old(w, expired_at=now, failed_before=now - FAILURES_KEPT)
+    total = 0
+    while True:
+        with db.write() as w:
+            deleted = sessions.delete_old(w, expired_at=now, failed_before=now - FAILURES_KEPT, most=_DELETED_AT_ONCE)
+        if not deleted:
+            return total
+        total += deleted
 
 
 def hash_token(token: str) -> bytes:

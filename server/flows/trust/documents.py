@@ -28,6 +28,8 @@ NUMBERED = (*documents.KINDS, "orders")
 ROUTE_EPOCH = 90 * DAY
 # How many manifest numbers a restored server can have forgotten, above its own or the seconds since 1970 (SPEC 11.3).
 MOST_MANIFESTS_FORGOTTEN = 2**20
+# Tablets whose items are looked at in one transaction: few enough that a sync at the same time is not delayed.
+_RESOLVED_AT_ONCE = 50
 
 
 def renew_manifest(w: Connection, keys: ServerKeys, wanted: Manifest, now: int) -> int:
@@ -132,8 +134,19 @@ def _install_registry(w: Connection, document: Document, accepted: Registry, *, 
 
 def _store_document(w: Connection, kind: str, number: int, document: Document, now: int) -> None:
     documents.put_document(w, kind=kind, number=number, sha256=document.sha256, body=document.to_bytes(), at=now)
-    for item in worklist.list_open(w, kind="ahead"):
+    for item in worklist.list_open(w, kind="ahead", most=_RESOLVED_AT_ONCE):  # A job looks at the others.
         resolve_ahead(w, item.dev, now=now)
+
+
+def resolve_all_ahead(db: Database, *, now: int) -> None:
+    """Close the items of all tablets that are no longer ahead: after a restore there may be thousands. A job calls
+    it."""
+    after = 0
+    while found := worklist.list_open(db.read(), kind="ahead", after=after, most=_RESOLVED_AT_ONCE):
+        with db.write() as w:
+            for item in found:
+                resolve_ahead(w, item.dev, now=now)
+        after = found[-1].id
 
 
 def report_ahead(w: Connection, dev: str, numbers: Mapping[str, int], *, now: int) -> None:
