@@ -23,6 +23,7 @@ from sync.envelope.verify import parse_envelope
 from sync.errors import SyncError
 from sync.exchange import messages
 from sync.exchange.messages import SIGNATURE_HEADER, Message, Response
+from sync.exchange.short_envelopes import read_envelopes
 from sync.keys.key_pairs import SealKey, SigningKey
 from sync.tablet.client import Tablet
 from sync.tablet.rollback_guard import Checkpoint
@@ -312,7 +313,9 @@ def resigned(
             said = messages.unpack_body(passing.body, "response")
             dev, n = said.text("dev", messages.KID), said.integer("n")
             message = Message(passing.body, passing.headers[SIGNATURE_HEADER])
-            response = messages.read_response(message, office.field.trust.servers, dev=dev, n=n)
+            elements = messages.unpack_body(passing.request, "request").array("envelopes")
+            envelopes, servers = read_envelopes(elements, dev), office.field.trust.servers
+            response = messages.read_response(message, servers, dev=dev, n=n, envelopes=envelopes)
             forged = messages.write_response(change(response), key)
             passing.put(forged.body)
             passing.headers[SIGNATURE_HEADER] = forged.signature

@@ -156,7 +156,8 @@ def _recover(
 
 
 def _send_batch(context: SyncContext, batch: Batch, proof: bytes) -> _VerifiedAnswer:
-    message = write_request(_build_request(context, batch, proof), context.key)
+    request = _build_request(context, batch, proof)
+    message = write_request(request, context.key)
     headers = {"Content-Type": CONTENT_TYPE, SIGNATURE_HEADER: message.signature}
     try:
         reply = context.transport.send("POST", PATH, message.body, headers)
@@ -165,7 +166,7 @@ def _send_batch(context: SyncContext, batch: Batch, proof: bytes) -> _VerifiedAn
         raise
     answer = _message(reply)
     trusted = _trust_for(context, answer)
-    response = read_response(answer, trusted.servers, dev=context.key.kid, n=batch.number)
+    response = read_response(answer, trusted.servers, dev=context.key.kid, n=batch.number, envelopes=request.envelopes)
     if response.receipts is None:
         return _VerifiedAnswer(batch, response, ())
     receipts = receipt.accept(

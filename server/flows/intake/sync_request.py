@@ -85,7 +85,7 @@ def answer_request(
     response = _add_receipts(applied, keys)
     if applied.refused is not None:
         raise _refuse(applied, response)
-    return messages.write_response(response, keys.signing), applied.items
+    return messages.write_response(response, keys.signing, request), applied.items
 
 
 def _refuse(applied: _Applied, response: Response) -> NumberRefusedError:
