@@ -54,6 +54,11 @@ CREATE TABLE newest_receipts (
     generation TEXT PRIMARY KEY, number INTEGER NOT NULL, head TEXT NOT NULL, body BLOB NOT NULL
 ) STRICT;
 """,
+    # Envelopes of before have no code, and so come first, as the oldest.
+    """
+ALTER TABLE envelope ADD COLUMN urgency BLOB NOT NULL DEFAULT x'';
+ALTER TABLE place ADD COLUMN rate INTEGER NOT NULL DEFAULT 0;
+""",
 )
 
 FILLER_BYTES = 4000  # One such row fills one page of 4096 bytes.

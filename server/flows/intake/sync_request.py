@@ -18,7 +18,7 @@ from server.database.connection import Connection, Database
 from server.flows.desks.routing import Rulebook
 from server.flows.forms import halts
 from server.flows.intake import envelopes as envelope_intake
-from server.flows.intake import gaps, storage_budget
+from server.flows.intake import gaps, response_budget, storage_budget
 from server.flows.intake.envelopes import ParsedEnvelope
 from server.flows.intake.storage_budget import StorageBudget
 from server.flows.operations import rollback_guard
@@ -263,7 +263,7 @@ def _build_response(
     is_ours = request.generation == generation and 0 < request.cursor <= statuses.last_cursor(w)
     cursor = request.cursor if is_ours else 0
     events, newer = statuses.list_since(w, dev, cursor, EVENTS_AT_ONCE), _list_newer(w, request)
-    return Response(
+    response = Response(
         dev=dev,
         n=request.n,
         at=now,
@@ -280,6 +280,9 @@ def _build_response(
         # The tablet's word is not enough to start a new generation; its receipts are.
         prove=rollback_guard.contradicts(w, request.generation, request.told),
     )
+    cursors = [cursor, *(event.cursor for event in events)]
+    receipts = len(request.envelopes) + len(request.pending)
+    return response_budget.limit_response(response, cursors, request.budget, receipts)
 
 
 def _list_newer(w: Connection, request: Request) -> dict[str, tuple[Document, ...]]:
