@@ -20,6 +20,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -30,7 +31,8 @@ from server.cli.demo.story import Demo, enrol_tablet, publish_form
 from server.cli.terminal import now_ms
 from support.clients import FORM, answers, compiled
 from support.waiting import PATIENCE, wait_until_read
-from sync.documents.signed import sign_bare
+from sync.documents import trust
+from sync.documents.signed import Document, sign_bare
 from sync.envelope import seal
 from sync.envelope.content import Content, Context
 from sync.envelope.route import Route
@@ -171,8 +173,12 @@ class Scene:
         message = messages.write_request(request, self.device())
         headers = {"Content-Type": messages.CONTENT_TYPE, messages.SIGNATURE_HEADER: message.signature}
         reply = tablet.transport.send("POST", messages.PATH, message.body, headers)
-        said = zlib.decompress(reply.body, 47) if reply.body[:1] == b"\x1f" else reply.body
-        items: list[dict[str, object]] = json.loads(json.loads(said)["receipts"].split("\n")[0])["items"]
+        answer = messages.Message(reply.body, reply.headers[messages.SIGNATURE_HEADER.lower()])
+        servers = trust.read(Document.parse(tablet.transport.get("/v1/trust"))).servers
+        asked: dict[str, Any] = {"dev": self.device().kid, "n": request.n, "envelopes": envelopes}
+        response = messages.read_response(answer, servers, **asked)
+        assert response.receipts is not None
+        items: list[dict[str, object]] = response.receipts.content["items"]
         return items
 
     def database(self) -> sqlite3.Connection:

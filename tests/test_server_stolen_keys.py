@@ -559,7 +559,7 @@ def test_a_thief_who_races_for_every_number_keeps_no_screening_back(office: Offi
     thief = Thief(office, office.folder / "stolen", times)
     with TabletClient(folder) as tablet:
         screened = [tablet.screen(FORM, answers(STORY[0]), TAKEN).jti for _ in range(5)]
-        thief.race(PassingAnswer("POST", "/v1/sync", 200, {}, b""))
+        thief.race(PassingAnswer("POST", "/v1/sync", 200, {}, b"", b""))
         office.line.answer = thief.race
         office.line.asked.clear()
         with suppress(RefusedError):  # The thief may leave no number for the last request, which has no envelope.

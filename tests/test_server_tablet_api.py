@@ -66,7 +66,8 @@ def sync(field: Field, tablet: Tablet, *envelopes: bytes, **said: object) -> tup
     answer = post(field, field.message(tablet, *envelopes, **said))
     assert answer.status == 200, answer.body
     message = Message(answer.body, answer.headers[SIGNATURE_HEADER])
-    return answer, messages.read_response(message, field.trust.servers, dev=tablet.key.kid, n=tablet.n)
+    servers = field.trust.servers
+    return answer, messages.read_response(message, servers, dev=tablet.key.kid, n=tablet.n, envelopes=envelopes)
 
 
 def test_a_tablet_enrols_pulls_and_pushes_over_http(field: Field) -> None:

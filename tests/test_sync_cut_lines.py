@@ -49,6 +49,30 @@ def test_a_cut_anywhere_in_request_or_response_loses_and_doubles_nothing(world: 
     assert_intact(world.config.database)
 
 
+def test_a_batch_that_broke_off_goes_on_after_what_arrived(world: World, tmp_path: Path) -> None:
+    field = Field(world, open_services(world.config), "")
+    with run_servers(field) as (tablets, people), emulate_line(tablets) as wire:
+        office = Office(field, wire, f"http://127.0.0.1:{people}", tmp_path)  # type: ignore[arg-type]
+        office.publish()
+        with office.tablet() as tablet:
+            one_exchange(tablet, wire, [])
+            for way, place, outcomes, requests in (
+                ("down", 1, ["duplicate"] * 5, 1),
+                ("up", 1_000, ["stored"] * 5, 3),
+            ):
+                reconnect(tablet)
+                for _ in range(4):
+                    tablet.screen(FORM, answers(STORY[0]), date(2026, 11, 20))
+                cut_once(tablet, wire, way, place)
+                wire.forget()
+                reconnect(tablet)
+                report = tablet.sync()
+                assert [receipt.outcome for receipt in report.receipts] == outcomes
+                assert (report.requests, report.waiting) == (requests, 0), "no request only asks"
+        assert len(office.stored()) == 11
+        assert field.rows("SELECT kind FROM work_items") == []
+
+
 def one_exchange(tablet: Tablet, wire: LineEmulator, screened: list[str]) -> dict[str, bytes]:
     """Sync one screening over an uncut connection; return the bytes of each direction."""
     reconnect(tablet)

@@ -7,6 +7,7 @@ import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,7 @@ from sync.durations import DAY
 from sync.envelope.verify import ChainPosition
 from sync.errors import SyncError
 from sync.exchange.messages import Event
+from sync.tablet.line_capacity import bearable_bytes, measure_rate
 from sync.tablet.outbox import Outbox
 from sync.tablet.outbox_database import SCHEMA
 from sync.tablet.outbox_records import Batch, StatusUpdate, StoredEnvelope, SyncResult, TabletState
@@ -338,18 +340,119 @@ def test_one_clock_that_is_wrong_purges_nothing_too_early(
     assert outbox.envelopes.purge(36 * DAY, 36 * DAY) == 1
 
 
-def test_after_a_request_without_answer_the_next_one_only_asks(outbox: Outbox) -> None:
-    kept = [add(outbox, str(number)) for number in range(3)]
+def test_after_a_request_without_answer_one_is_sent_with_the_question_for_others(outbox: Outbox) -> None:
+    kept = [add(outbox, str(number)) for number in range(6)]
     assert [item.id for item in outbox.sync_state.next_batch(0).envelopes] == [item.id for item in kept]
     asking = outbox.sync_state.next_batch(0)
-    assert asking.envelopes == ()
-    assert asking.asked == tuple(item.id for item in kept)
-    outbox.sync_state.record_answer(asking, news((kept[0].id, "stored")))
+    assert [item.id for item in asking.envelopes] == [kept[0].id]
+    assert asking.asked == tuple(item.id for item in kept[1:])
+    outbox.sync_state.record_answer(asking, news((kept[0].id, "stored"), (kept[1].id, "duplicate")))
     sizes = []
     while outbox.sync_state.has_more(0):
         sizes.append(len(deliver(outbox).envelopes))
-    assert sizes == [1, 1], "batches start at one again"
-    assert outbox.envelopes.count_by_state() == {"waiting": 0, "receipted": 3, "rejected": 0}
+    assert sizes == [2, 2], "batches grow from one again, and what arrived is not sent again"
+    assert outbox.envelopes.count_by_state() == {"waiting": 0, "receipted": 6, "rejected": 0}
+
+
+def test_a_large_envelope_that_may_have_arrived_is_asked_for_first(outbox: Outbox) -> None:
+    large = outbox.envelopes.append("17-protection", "a", lambda place: b"x" * 20_000)
+    outbox.sync_state.next_batch(0)
+    asking = outbox.sync_state.next_batch(0)
+    assert (asking.envelopes, asking.asked) == ((), (large.id,))
+    outbox.sync_state.record_answer(asking, news())
+    assert [item.id for item in outbox.sync_state.next_batch(0).envelopes] == [large.id]
+
+
+def test_no_more_is_asked_than_one_request_may_ask(outbox: Outbox) -> None:
+    kept = [add(outbox, str(number)) for number in range(520)]
+    outbox.envelopes.set_state("sent", [item.id for item in kept])
+    asking = outbox.sync_state.next_batch(0)
+    assert (len(asking.asked), len(asking.envelopes)) == (500, 1)
+    assert deliver(outbox).asked
+    while outbox.sync_state.has_more(0):
+        deliver(outbox)
+    assert outbox.envelopes.count_by_state()["receipted"] == 520
+
+
+def screened(outbox: Outbox, *urgencies: str) -> list[str]:
+    """The screenings' ids; each is called by its number and urgency."""
+    return [
+        outbox.envelopes.append("17-protection", f"{number} {urgency}", sealed, urgency=urgency).jti
+        for number, urgency in enumerate(urgencies)
+    ]
+
+
+def sent_one_by_one(outbox: Outbox) -> list[str]:
+    sent = []
+    while outbox.sync_state.has_more(0):
+        batch = outbox.sync_state.next_batch(0, most=1)
+        sent += [item.jti for item in batch.envelopes]
+        outbox.sync_state.record_answer(batch, news(*((item.id, "stored") for item in batch.envelopes)))
+    return sent
+
+
+def test_the_most_urgent_is_sent_first_and_then_the_oldest(outbox: Outbox) -> None:
+    screened(outbox, "none", "routine", "immediate", "prompt", "routine", "immediate")
+    assert sent_one_by_one(outbox) == [
+        "2 immediate",
+        "5 immediate",
+        "3 prompt",
+        "1 routine",
+        "4 routine",
+        "0 none",
+    ]
+
+
+def test_in_a_request_the_order_is_that_of_the_chain(outbox: Outbox) -> None:
+    made = screened(outbox, "none", "routine", "immediate")
+    assert [item.jti for item in outbox.sync_state.next_batch(0).envelopes] == made
+
+
+def test_an_urgency_that_is_not_known_could_be_the_greatest(outbox: Outbox) -> None:
+    screened(outbox, "prompt", "", "some_word_of_tomorrow", "immediate")
+    assert sent_one_by_one(outbox) == ["1 ", "2 some_word_of_tomorrow", "3 immediate", "0 prompt"]
+
+
+def test_the_store_shows_no_urgency_and_forgets_it_after_the_receipt(tmp_path: Path) -> None:
+    with Outbox(tmp_path / "outbox.db") as outbox:
+        screened(outbox, "immediate", "immediate", "none")
+        codes = [row[0] for row in outbox.connection.execute("SELECT urgency FROM envelope").fetchall()]
+        assert len(set(codes)) == 3
+        assert {len(code) for code in codes} == {29}
+        deliver(outbox)
+        assert outbox.connection.execute("SELECT DISTINCT urgency FROM envelope").fetchall() == [(b"",)]
+
+
+def test_after_the_key_is_destroyed_the_oldest_is_sent_first(outbox: Outbox) -> None:
+    made = screened(outbox, "none", "immediate")
+    outbox.connection.execute("DELETE FROM draft_key")
+    assert sent_one_by_one(outbox) == made
+    assert outbox.connection.execute("SELECT count(*) FROM draft_key").fetchone() == (0,), "none is drawn for it"
+
+
+def test_a_poor_line_gets_small_batches(outbox: Outbox) -> None:
+    for number in range(9):
+        outbox.envelopes.append("17-protection", str(number), lambda place: sealed(place) + b"x" * 4_000)
+    batch = outbox.sync_state.next_batch(0, most=1)
+    rate = measure_rate(0, 8_000, 10.0)
+    receipts = ((item.id, "stored") for item in batch.envelopes)
+    outbox.sync_state.record_answer(batch, replace(news(*receipts), rate=rate))
+    assert outbox.sync_state.load().rate == 800
+    assert len(outbox.sync_state.next_batch(0).envelopes) == 5, "16,000 bytes in 20 seconds"
+
+
+def test_one_envelope_is_sent_however_poor_the_line_is(outbox: Outbox) -> None:
+    outbox.envelopes.append("17-protection", "a", lambda place: b"x" * 300_000)
+    outbox.sync_state.record_answer(outbox.sync_state.next_batch(0), replace(news(), rate=1))
+    assert len(outbox.sync_state.next_batch(0).envelopes) == 1
+
+
+def test_a_line_is_measured_by_requests_that_fill_it() -> None:
+    assert measure_rate(0, 1_000, 2.0) == 0
+    assert measure_rate(0, 8_000, 2.0) == 4_000
+    assert measure_rate(4_000, 8_000, 4.0) == 3_000
+    assert measure_rate(500, 8_000, 0.0) == 500, "a clock that stands still measures nothing"
+    assert (bearable_bytes(0), bearable_bytes(3_000), bearable_bytes(10**6)) == (0, 60_000, 0)
 
 
 def test_batches_double_while_they_succeed(outbox: Outbox) -> None:
@@ -357,16 +460,16 @@ def test_batches_double_while_they_succeed(outbox: Outbox) -> None:
         add(outbox, str(number))
     outbox.sync_state.next_batch(0)
     outbox.sync_state.record_answer(outbox.sync_state.next_batch(0), news())
-    assert [len(deliver(outbox).envelopes) for _ in range(5)] == [1, 2, 4, 8, 5]
+    assert [len(deliver(outbox).envelopes) for _ in range(4)] == [2, 4, 8, 6]
 
 
-def test_a_query_that_was_not_sent_is_repeated_before_any_envelope_is_sent(outbox: Outbox) -> None:
+def test_what_may_have_arrived_goes_before_what_was_never_sent(outbox: Outbox) -> None:
     lost = add(outbox, "a")
     outbox.sync_state.next_batch(0)
     add(outbox, "b")
     outbox.sync_state.return_batch(outbox.sync_state.next_batch(0))
     again = outbox.sync_state.next_batch(0)
-    assert (again.asked, again.envelopes) == ((lost.id,), ()), "b before a would be a gap on the server's work list"
+    assert [item.id for item in again.envelopes] == [lost.id], "b before a would be a gap on the server's work list"
 
 
 def test_a_request_that_was_not_sent_needs_no_query(outbox: Outbox) -> None:

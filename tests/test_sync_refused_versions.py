@@ -248,7 +248,8 @@ def test_a_revoked_tablet_still_reports_its_versions(office: Office, tablet: Tab
 def test_a_store_of_before_versions_could_be_refused_works_on(office: Office, tablet: Tablet, tmp_path: Path) -> None:
     before = tablet.status().forms
     tablet.outbox.connection.executescript(
-        "DROP TABLE in_use; DROP TABLE refused; DROP TABLE newest_receipts; PRAGMA user_version = 3;"
+        "DROP TABLE in_use; DROP TABLE refused; DROP TABLE newest_receipts; ALTER TABLE envelope DROP COLUMN urgency;"
+        " ALTER TABLE place DROP COLUMN rate; PRAGMA user_version = 3;"
     )
     tablet.close()
     with Tablet(tmp_path / "tablet") as again:

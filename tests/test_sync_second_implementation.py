@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import subprocess
+import zlib
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -359,6 +360,19 @@ def test_each_reads_the_requests_and_responses_that_the_other_writes(node):
     assert messages.read_request(Message(unb64u(request["body"]), request["signature"]), DEVICE.public) == REQUEST
     back = Message(unb64u(response["body"]), response["signature"])
     assert messages.read_response(back, {SERVER.kid: SERVER.public}, dev=DEVICE.kid, n=7) == RESPONSE
+
+
+def test_both_write_the_same_short_forms(node):
+    vector = json.loads((VECTORS / "short_string_between.json").read_text())["result"]["envelopes"]
+    here = messages.write_request(Request(n=7, at=NOW, envelopes=tuple(text.encode() for text in vector)), DEVICE)
+    members = {"n": 7, "at": NOW, "envelopes": vector}
+    read, there = results(
+        node,
+        ("request", {**travelled(here), "device": b64u(DEVICE.public.raw)}),
+        ("write_request", {"members": members, "key": b64u(DEVICE.secret)}),
+    )
+    assert read["envelopes"] == vector
+    assert zlib.decompress(unb64u(there["body"]), 31) == zlib.decompress(here.body, 31)
 
 
 def test_each_opens_the_seeds_and_key_files_that_the_other_locks(node, tmp_path):

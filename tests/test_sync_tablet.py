@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
@@ -23,10 +24,13 @@ from sync.envelope.verify import parse_envelope
 from sync.errors import SyncError
 from sync.exchange import messages
 from sync.exchange.messages import SIGNATURE_HEADER, Message, Response
+from sync.exchange.short_envelopes import read_envelopes
+from sync.exchange.transport import RefusedError
 from sync.keys.key_pairs import SealKey, SigningKey
 from sync.tablet.client import Tablet
 from sync.tablet.rollback_guard import Checkpoint
 from sync.tablet.status import TabletStatus
+from sync.wire.json_object import JsonObject
 
 TAKEN = date(2026, 11, 20)
 TEN_YEARS = 10 * YEAR
@@ -296,8 +300,30 @@ def test_after_a_lost_response_the_tablet_asks_and_nothing_is_stored_twice(offic
         tablet.sync()
     office.line.cut = frozenset()
     report = tablet.sync()
-    assert (report.requests, report.sent, report.waiting) == (1, 0, 0)
+    assert (report.requests, report.sent, report.waiting) == (1, 1, 0), "one is sent again, with the question for two"
     assert [receipt.outcome for receipt in report.receipts] == ["duplicate"] * 3
+    assert office.stored() == jtis
+
+
+@pytest.mark.parametrize(("status", "code"), [(503, "server.busy"), (507, "storage.quota"), (429, "http.too_many")])
+def test_after_a_refusal_that_stores_nothing_the_tablet_asks_nothing(
+    office: Office, tablet: Tablet, status: int, code: str
+) -> None:
+    jtis = [screen(tablet) for _ in range(3)]
+
+    def refuse(passing: PassingAnswer) -> None:
+        passing.status, passing.headers = status, {"Content-Type": "application/problem+json"}
+        passing.put(json.dumps({"code": code}).encode())
+
+    # The server stored them all the same: whatever a refusal says, nothing is lost and nothing doubled.
+    office.line.answer = refuse
+    with pytest.raises(RefusedError, match=code.replace(".", r"\.")):
+        tablet.sync()
+    office.line.answer = lambda passing: None
+    asked: list[JsonObject] = []
+    office.line.heard = lambda body: asked.append(messages.unpack_body(body, "request"))
+    assert [receipt.outcome for receipt in tablet.sync().receipts] == ["duplicate"] * 3
+    assert [(request.has("pending"), len(request.array("envelopes"))) for request in asked] == [(False, 3)]
     assert office.stored() == jtis
 
 
@@ -312,7 +338,9 @@ def resigned(
             said = messages.unpack_body(passing.body, "response")
             dev, n = said.text("dev", messages.KID), said.integer("n")
             message = Message(passing.body, passing.headers[SIGNATURE_HEADER])
-            response = messages.read_response(message, office.field.trust.servers, dev=dev, n=n)
+            elements = messages.unpack_body(passing.request, "request").array("envelopes")
+            envelopes, servers = read_envelopes(elements, dev), office.field.trust.servers
+            response = messages.read_response(message, servers, dev=dev, n=n, envelopes=envelopes)
             forged = messages.write_response(change(response), key)
             passing.put(forged.body)
             passing.headers[SIGNATURE_HEADER] = forged.signature

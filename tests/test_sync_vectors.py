@@ -4,6 +4,7 @@ import hashlib
 import json
 import zlib
 from collections.abc import Callable
+from dataclasses import replace
 from io import BytesIO
 from typing import Any
 
@@ -190,11 +191,13 @@ def do_drop(given: Given) -> dict[str, Any]:
 
 def do_request(given: Given) -> Any:
     read = messages.read_request(message(given), VerifyKey.from_raw(unb64u(given["device"])))
-    return body(messages.write_request(read, SERVER))
+    said = body(messages.write_request(replace(read, envelopes=()), SERVER))
+    return said | ({"envelopes": [raw.decode() for raw in read.envelopes]} if read.envelopes else {})
 
 
 def do_response(given: Given) -> Any:
-    read = messages.read_response(message(given), verify_keys(given["servers"]), dev=given["dev"], n=given["n"])
+    asked = {"dev": given["dev"], "n": given["n"], "envelopes": [raw.encode() for raw in given.get("envelopes", [])]}
+    read = messages.read_response(message(given), verify_keys(given["servers"]), **asked)
     return body(messages.write_response(read, SERVER))
 
 
@@ -211,6 +214,7 @@ def do_session(given: Given) -> dict[str, str]:
 
 do_take_in, do_requests, do_readmit, do_orders, do_copied = taken_in, answered, readmitted, obeyed, copied
 do_versions, do_lost, do_courier_receipts = worked_with, listed_as_lost, settled_by_courier
+do_short_receipts = do_response
 
 
 def do_unlock(given: Given) -> dict[str, str]:

@@ -90,7 +90,7 @@ def _signed_refusal(error: Problem) -> Response:
 @openapi.accepts(CONTENT_TYPE)
 @blueprint.response(200, schemas.CourierSchema)
 def take_courier_file() -> dict[str, Any]:
-    """Take envelopes of several tablets from a courier, without a sign-in; the answer has receipts (SPEC 11.4)."""
+    """Take envelopes of several tablets from a courier, without a sign-in; the answer has receipts (SPEC 11.5)."""
     services, failures = current_services(), current_app.extensions[_COURIER_FAILURES]
     config, address = services.config, request.remote_addr or ""
     is_blocked = failures.is_blocked(address)

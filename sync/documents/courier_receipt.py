@@ -1,5 +1,5 @@
 """Receipts that a courier carries to a tablet: the server's signed statement for envelopes that came in a courier file
-(SPEC 11.4).
+(SPEC 11.5).
 
 They answer no request of the tablet, so no number of a request protects from old ones: their generation does. The
 server signs them after the commit.

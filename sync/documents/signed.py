@@ -42,7 +42,12 @@ def verify_bare(payload: bytes, signature: str, key: VerifyKey, typ: str) -> Non
 
 def sign(payload: bytes, key: SigningKey, typ: str) -> str:
     """Return a detached JWS, `protected..signature`."""
-    return f"{_protected(key.kid, typ)}..{sign_bare(payload, key, typ)}"
+    return detached_jws(key.kid, typ, sign_bare(payload, key, typ))
+
+
+def detached_jws(kid: str, typ: str, signature: str) -> str:
+    """Return the JWS that a bare signature belongs to."""
+    return f"{_protected(kid, typ)}..{signature}"
 
 
 def verify(payload: bytes, jws: str, typ: str, keys: Mapping[str, VerifyKey]) -> str:

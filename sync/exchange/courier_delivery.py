@@ -1,4 +1,4 @@
-"""Delivers a courier file to a server in pieces and keeps the receipts (SPEC 11.4).
+"""Delivers a courier file to a server in pieces and keeps the receipts (SPEC 11.5).
 
 `chaski courier deliver` calls it. The courier has no key and no account. The receipts of a piece are on disk before the
 next piece is sent, so a cut delivery goes on where it was.

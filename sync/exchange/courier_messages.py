@@ -1,4 +1,4 @@
-"""The request and the answer of `POST /v1/courier` as bytes (SPEC 11.4).
+"""The request and the answer of `POST /v1/courier` as bytes (SPEC 11.5).
 
 A courier has no key, so nothing is signed but the receipts inside. A request is never compressed: the server must not
 inflate the bytes of a stranger.

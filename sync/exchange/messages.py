@@ -12,6 +12,8 @@ from typing import Any
 
 from sync.documents.signed import Document, sign_bare, verify_bare
 from sync.errors import SyncError
+from sync.exchange.short_envelopes import read_envelopes, write_envelopes
+from sync.exchange.short_receipts import rebuild_receipts, shorten_receipts
 from sync.keys.key_pairs import SigningKey, VerifyKey
 from sync.wire.encoding import canonical, strict_json
 from sync.wire.json_object import CODE, FORM_ID, HALF_ID, KID, SHA256_HEX, TEXT, JsonObject
@@ -65,7 +67,10 @@ NO_AUDIT_ROW = AuditRow()
 
 @dataclass(frozen=True)
 class Request:
-    """A tablet's request. Every member except `n` and `at` is left out of the bytes if it is 0, empty or false."""
+    """A tablet's request. Every member except `n` and `at` is left out of the bytes if it is 0, empty or false.
+
+    `is_short`: envelopes came in the short form, so the tablet reads receipts in the short form too (SPEC 11.4).
+    """
 
     n: int
     at: int
@@ -85,6 +90,7 @@ class Request:
     told: AuditRow = NO_AUDIT_ROW
     receipted: Mapping[str, int] = field(default_factory=dict)
     proof: str = ""
+    is_short: bool = field(default=False, compare=False)
 
 
 @dataclass(frozen=True)
@@ -123,13 +129,21 @@ def _without_empty(content: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in content.items() if value}
 
 
-def _pack(content: Mapping[str, Any]) -> bytes:
-    """Write canonical JSON; gzip it if that is shorter, without time or name: same value, same bytes."""
+def _pack(content: Mapping[str, Any], *, has_short_forms: bool = False) -> bytes:
+    """Write canonical JSON; gzip it if that is shorter, without time or name: same value, same bytes.
+
+    The letters of envelopes are random. `Z_FILTERED` takes no short match among them: it would cost more than they do.
+    """
     plain = canonical(_without_empty({"protocol": PROTOCOL, **content}))
     if len(plain) < GZIP_FROM_BYTES:
         return plain
     # The window is at most as large as the body. Setting up the usual 32 KiB costs more than packing a response.
-    packer = zlib.compressobj(9, zlib.DEFLATED, 16 + min(15, len(plain).bit_length()))
+    window = 16 + min(15, len(plain).bit_length())
+    packer = (
+        zlib.compressobj(9, zlib.DEFLATED, window, 9, zlib.Z_FILTERED)
+        if has_short_forms
+        else zlib.compressobj(9, zlib.DEFLATED, window)
+    )
     packed = packer.compress(plain) + packer.flush()
     return min(plain, packed, key=len)
 
@@ -183,6 +197,7 @@ def _verify(message: Message, typ: str, keys: Mapping[str, VerifyKey]) -> None:
 def write_request(request: Request, device: SigningKey) -> Message:
     """Write and sign a tablet's request."""
     have = _without_empty({name: getattr(request, name) for name in _HAVE})
+    envelopes = write_envelopes(request.envelopes, device.kid)
     content = {
         "n": request.n,
         "at": request.at,
@@ -190,7 +205,7 @@ def write_request(request: Request, device: SigningKey) -> Message:
         "generation": request.generation,
         "cursor": request.cursor,
         "pending": list(request.pending),
-        "envelopes": [raw.decode() for raw in request.envelopes],
+        "envelopes": envelopes,
         "inventory_digest": request.inventory_digest,
         "inventory": dict(request.inventory),
         "refused": dict(request.refused),
@@ -200,7 +215,7 @@ def write_request(request: Request, device: SigningKey) -> Message:
         "receipted": dict(request.receipted),
         "proof": request.proof,
     }
-    return _sign(_pack(content), device, REQUEST_TYP)
+    return _sign(_pack(content, has_short_forms=_has_objects(envelopes)), device, REQUEST_TYP)
 
 
 def read_request(message: Message, device: VerifyKey) -> Request:
@@ -209,7 +224,7 @@ def read_request(message: Message, device: VerifyKey) -> Request:
         raise SyncError("exchange.too_large", f"a body has at most {MAX_BODY_BYTES} bytes")
     _verify(message, REQUEST_TYP, {device.kid: device})
     members = unpack_body(message.body, "request")
-    have = members.object("have")
+    have, elements = members.object("have"), members.array("envelopes", MAX_ENVELOPES)
     return Request(
         n=members.integer("n", 1),
         at=members.integer("at", default=0),
@@ -218,7 +233,7 @@ def read_request(message: Message, device: VerifyKey) -> Request:
         cursor=members.integer("cursor", default=0),
         pending=members.texts("pending", SHA256_HEX, MAX_ENVELOPES),
         # Each entry gets its own receipt whatever it contains, so one broken envelope does not affect the others.
-        envelopes=tuple(text.encode("utf-8") for text in members.texts("envelopes", TEXT, MAX_ENVELOPES)),
+        envelopes=read_envelopes(elements, device.kid),
         inventory_digest=members.text("inventory_digest", KID, default=""),
         inventory=limit_inventory(_read_inventory(members.object("inventory"))),
         refused=_read_refused(members.object("refused")),
@@ -227,7 +242,12 @@ def read_request(message: Message, device: VerifyKey) -> Request:
         told=_read_told(members.object("told")),
         receipted=_read_chains(members.object("receipted"), MAX_RECEIPTED),
         proof=members.text("proof", TEXT, default=""),
+        is_short=_has_objects(elements),
     )
+
+
+def _has_objects(elements: Sequence[Any]) -> bool:
+    return any(type(element) is dict for element in elements)
 
 
 def limit_inventory(inventory: Mapping[str, str]) -> dict[str, str]:
@@ -264,9 +284,12 @@ def _text(document: Document | None) -> str:
     return document.to_bytes().decode("utf-8") if document else ""
 
 
-def write_response(response: Response, server: SigningKey) -> Message:
-    """Write and sign the server's response. It names the tablet and the request, so it cannot answer another one."""
-    content = {
+def write_response(response: Response, server: SigningKey, request: Request | None = None) -> Message:
+    """Write and sign the server's response. It names the tablet and the request, so it cannot answer another one.
+
+    `request`: the one that it answers. If it has short forms, so has the response.
+    """
+    content: dict[str, Any] = {
         "dev": response.dev,
         "n": response.n,
         "at": response.at,
@@ -283,23 +306,29 @@ def write_response(response: Response, server: SigningKey) -> Message:
         "again": {chain: [list(each) for each in ranges] for chain, ranges in response.again.items()},
         "prove": response.prove,
     }
+    if response.receipts is not None and request is not None and request.is_short:
+        short = shorten_receipts(response.receipts, content, server.kid, len(request.envelopes))
+        content |= {"receipts": short} if short else {}
     return _sign(_pack(content), server, RESPONSE_TYP)
 
 
-def read_response(message: Message, servers: Mapping[str, VerifyKey], *, dev: str, n: int) -> Response:
-    """Verify that a server signed these bytes as the response to request `n` of the tablet `dev`, and parse them."""
+def read_response(
+    message: Message, servers: Mapping[str, VerifyKey], *, dev: str, n: int, envelopes: Sequence[bytes] = ()
+) -> Response:
+    """Verify that a server signed these bytes as the response to request `n` of the tablet `dev`, and parse them.
+
+    `envelopes`: those of the request. Receipts in the short form refer to them.
+    """
     _verify(message, RESPONSE_TYP, servers)
     members = unpack_body(message.body, "response")
     if members.text("dev", KID) != dev or members.integer("n", 1) != n:
         raise SyncError("exchange.wrong_answer", "this is the response to another request")
-    seq = members.object("seq")
+    seq, generation = members.object("seq"), members.text("generation", HALF_ID)
+    named: dict[str, Any] = {"dev": dev, "n": n, "at": members.integer("at", default=0), "generation": generation}
     return Response(
-        dev=dev,
-        n=n,
-        at=members.integer("at", default=0),
-        generation=members.text("generation", HALF_ID),
+        **named,
         cursor=members.integer("cursor", default=0),
-        receipts=_document(members, "receipts"),
+        receipts=_read_receipts(members, named, claimed_signer(message.signature), envelopes),
         trust=_documents(members, "trust"),
         registry=_document(members, "registry"),
         manifest=_document(members, "manifest"),
@@ -313,6 +342,14 @@ def read_response(message: Message, servers: Mapping[str, VerifyKey], *, dev: st
         again=_read_again(members.object("again")),
         prove=members.flag("prove"),
     )
+
+
+def _read_receipts(
+    members: JsonObject, named: Mapping[str, Any], kid: str, envelopes: Sequence[bytes]
+) -> Document | None:
+    if members.is_object("receipts"):
+        return rebuild_receipts(members.object("receipts"), named, kid, envelopes)
+    return _document(members, "receipts")
 
 
 def _read_again(members: JsonObject) -> dict[str, tuple[tuple[int, int], ...]]:

@@ -227,7 +227,7 @@ class Tablet:
                 bucket=form.bucket,
             )
 
-        stored = self.outbox.envelopes.append(keyring.kid, jti, sealed)
+        stored = self.outbox.envelopes.append(keyring.kid, jti, sealed, urgency=filled.values.get("urgency", ""))
         return ScreeningResult(jti, form.form_id, sha, keyring.id, stored.seq, _suggested_result(scorer, filled))
 
     def status(self) -> TabletStatus:

@@ -1,4 +1,4 @@
-"""The tablet's side of a courier (SPEC 11.4): copies of its envelopes into a file, receipts out of one.
+"""The tablet's side of a courier (SPEC 11.5): copies of its envelopes into a file, receipts out of one.
 
 `sync.tablet.client` calls it. A hand-over changes nothing about an envelope: only a receipt does, and only receipts
 that a server of the tablet's trust signed for it, in a generation that does not precede the known one.

@@ -8,35 +8,42 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 
 from sync.durations import DAY
 from sync.envelope.verify import ChainPosition, envelope_id
+from sync.exchange.messages import MAX_ENVELOPES
 from sync.tablet.chain_counters import ChainCounters
 from sync.tablet.outbox_database import transaction
 from sync.tablet.outbox_records import StoredEnvelope, SyncResult
+from sync.tablet.sending_order import SendingOrder
 
 KEPT_AFTER_RECEIPT = 30 * DAY  # SPEC 10: enough time for a server to lose its disk and restore a copy.
 REJECTED_PAUSE = DAY  # A rejected envelope is sent again after this time: the fault may be the server's.
 MAX_BATCH_BYTES = 4 * 1024 * 1024
+COMPRESSED = 0.75
+"""The size of an envelope in a request, by that in the store: base64url compresses to its bytes."""
 
 
 class EnvelopeStore:
     """The table `envelope`."""
 
-    def __init__(self, connection: sqlite3.Connection, counters: ChainCounters) -> None:
-        self._db, self._counters = connection, counters
+    def __init__(self, connection: sqlite3.Connection, counters: ChainCounters, order: SendingOrder) -> None:
+        self._db, self._counters, self._order = connection, counters, order
 
-    def append(self, keyring: str, jti: str, seal: Callable[[ChainPosition], bytes]) -> StoredEnvelope:
+    def append(
+        self, keyring: str, jti: str, seal: Callable[[ChainPosition], bytes], *, urgency: str = ""
+    ) -> StoredEnvelope:
         """Number, seal and store one envelope in a single transaction, so that no number is used twice or lost.
 
         `keyring` is the kid that it is sealed to; each keyring has its own count. `seal` gets the position and returns
-        the envelope's bytes. If it raises, nothing is stored.
+        the envelope's bytes. If it raises, nothing is stored. `urgency` (SPEC 7.1) decides how soon it is sent.
         """
+        code = self._order.seal_urgency(jti, urgency)
         with transaction(self._db):
             position = self._counters.next_position(keyring)
             raw = seal(position)
             identity = envelope_id(raw)
             self._db.execute(
-                "INSERT INTO envelope (id, jti, chain, seq, raw, state, outcome, at)"
-                " VALUES (?, ?, ?, ?, ?, 'pending', '', 0)",
-                (identity, jti, position.chain, position.seq, raw),
+                "INSERT INTO envelope (id, jti, chain, seq, raw, state, outcome, at, urgency)"
+                " VALUES (?, ?, ?, ?, ?, 'pending', '', 0, ?)",
+                (identity, jti, position.chain, position.seq, raw, code),
             )
             self._counters.advance(keyring, position, identity)
         self._counters.write_checkpoint()
@@ -105,21 +112,35 @@ class EnvelopeStore:
         rows = self._db.execute("SELECT id FROM envelope WHERE state = 'sent' ORDER BY position")
         return tuple(row[0] for row in rows)
 
-    def due_to_send(self, limit: int, now: int) -> tuple[StoredEnvelope, ...]:
-        """Return the oldest envelopes to send that fit in one request; `now` is the tablet's clock (ms)."""
+    def due_to_send(self, now: int, *, limit: int = MAX_ENVELOPES, line_bytes: int = 0) -> tuple[StoredEnvelope, ...]:
+        """Return the envelopes to send in the next request, oldest first: the most urgent ones, then the oldest.
+
+        They include those that were sent and have no receipt. `limit` is their largest number, `line_bytes` their
+        largest size compressed (0 = any); one is returned whatever its size. `now` is the tablet's clock (ms).
+        """
         rows = self._db.execute(
-            "SELECT id, jti, chain, seq, raw, state, outcome, at FROM envelope"
-            " WHERE state = 'pending' OR (state = 'rejected' AND ABS(at - ?) > ?) ORDER BY position LIMIT ?",
-            (now, REJECTED_PAUSE, limit),
-        )
-        chosen: list[StoredEnvelope] = []
+            "SELECT position, id, jti, urgency FROM envelope"
+            " WHERE state IN ('pending', 'sent') OR (state = 'rejected' AND ABS(at - ?) > ?) ORDER BY position",
+            (now, REJECTED_PAUSE),
+        ).fetchall()
+        ranks = self._order.ranks([(jti, code) for *_, jti, code in rows])
+        ranked = sorted(zip(ranks, rows, strict=True), key=lambda pair: pair[0])
+        chosen: dict[int, StoredEnvelope] = {}
         size = 0
-        for envelope in (StoredEnvelope(*row) for row in rows):
+        for _, (position, identity, *_) in ranked[:limit]:
+            envelope = self._load(identity)
             size += len(envelope.raw)
-            if chosen and size > MAX_BATCH_BYTES:
+            if chosen and (size > MAX_BATCH_BYTES or 0 < line_bytes < size * COMPRESSED):
                 break
-            chosen.append(envelope)
-        return tuple(chosen)
+            chosen[position] = envelope
+        # A request arrives whole or not at all, so in it the order of the chain is the best: it is short (SPEC 11.4).
+        return tuple(chosen[position] for position in sorted(chosen))
+
+    def _load(self, identity: str) -> StoredEnvelope:
+        row = self._db.execute(
+            "SELECT id, jti, chain, seq, raw, state, outcome, at FROM envelope WHERE id = ?", (identity,)
+        ).fetchone()
+        return StoredEnvelope(*row)
 
     def set_state(self, state: str, ids: Iterable[str]) -> None:
         """Mark envelopes as `pending` or `sent`."""
@@ -156,15 +177,16 @@ class EnvelopeStore:
         An envelope that the server once lost stays: these receipts may be older than its loss. Only a sync settles it.
         """
         return self._db.executemany(
-            "UPDATE envelope SET state = 'receipted', outcome = ?, at = ?"
+            "UPDATE envelope SET state = 'receipted', outcome = ?, at = ?, urgency = x''"
             " WHERE id = ? AND state IN ('pending', 'sent', 'rejected') AND NOT was_lost",
             [(outcome, at, identity) for identity, outcome in ids.items()],
         ).rowcount
 
     def record_receipts(self, result: SyncResult) -> None:
-        """Store the outcome of each envelope from a verified response."""
+        """Store the outcome of each envelope from a verified response. A delivered one needs no urgency any more."""
         self._db.executemany(
-            "UPDATE envelope SET state = ?, outcome = ?, at = ?, was_lost = 0 WHERE id = ? AND state <> 'purged'",
+            "UPDATE envelope SET state = ?1, outcome = ?2, at = ?3, was_lost = 0,"
+            " urgency = iif(?1 = 'receipted', x'', urgency) WHERE id = ?4 AND state <> 'purged'",
             [
                 ("rejected", outcome, result.here, identity)
                 if outcome == "rejected"

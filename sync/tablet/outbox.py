@@ -19,6 +19,7 @@ from sync.tablet.document_store import DocumentStore
 from sync.tablet.envelope_store import EnvelopeStore
 from sync.tablet.order_store import OrderStore
 from sync.tablet.outbox_database import connect, leave_no_log, transaction
+from sync.tablet.sending_order import SendingOrder
 from sync.tablet.sync_state_store import SyncStateStore
 
 
@@ -35,7 +36,9 @@ class Outbox:
             raise SyncError("outbox.in_use", f"another process is using {path}") from problem
         self._path, self.connection = path, connect(path)
         self.counters = ChainCounters(self.connection, path)
-        self.envelopes = EnvelopeStore(self.connection, self.counters)
+        self.envelopes = EnvelopeStore(
+            self.connection, self.counters, SendingOrder(self._find_draft_key, self.draft_key)
+        )
         self.sync_state = SyncStateStore(self.connection, self.counters, self.envelopes)
         self.documents = DocumentStore(self.connection)
         self.orders = OrderStore(self.connection, path)
@@ -59,11 +62,14 @@ class Outbox:
 
     def draft_key(self) -> bytes:
         """Return the key of this tablet's drafts; the first call draws it."""
-        row = self.connection.execute("SELECT key FROM draft_key").fetchone()
-        if row:
-            return bytes(row[0])
+        if key := self._find_draft_key():
+            return key
         key = secrets.token_bytes(32)
         with transaction(self.connection):
             self.connection.execute("INSERT INTO draft_key VALUES (?)", (key,))
         leave_no_log(self.connection, self._path)  # If a reader prevents it, nothing is lost: the key is in use.
         return key
+
+    def _find_draft_key(self) -> bytes:
+        row = self.connection.execute("SELECT key FROM draft_key").fetchone()
+        return bytes(row[0]) if row else b""

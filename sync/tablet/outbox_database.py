@@ -59,6 +59,11 @@ CREATE TABLE newest_receipts (
 ALTER TABLE envelope ADD COLUMN handed_over INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE envelope ADD COLUMN was_lost INTEGER NOT NULL DEFAULT 0;
 """,
+    # Envelopes of before have no code, and so come first, as the oldest.
+    """
+ALTER TABLE envelope ADD COLUMN urgency BLOB NOT NULL DEFAULT x'';
+ALTER TABLE place ADD COLUMN rate INTEGER NOT NULL DEFAULT 0;
+""",
 )
 
 FILLER_BYTES = 4000  # One such row fills one page of 4096 bytes.

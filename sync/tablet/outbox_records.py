@@ -37,7 +37,7 @@ class StatusUpdate:
 
 @dataclass(frozen=True)
 class Batch:
-    """The contents of one request: its number, the ids sent without a receipt, and new envelopes."""
+    """The contents of one request: its number, its envelopes, and ids sent before without a receipt."""
 
     number: int
     asked: tuple[str, ...]
@@ -50,7 +50,8 @@ class SyncResult:
 
     `at` and `here` are the server's and the tablet's clock (ms). `inventory` is the digest of the form versions in the
     answered request. `seq` is the highest number that the server has without a gap, by chain. `again` are ranges of
-    numbers whose envelopes the server lost. `told` and `proof` are the audit row and the bytes of the receipts.
+    numbers whose envelopes the server lost. `told` and `proof` are the audit row and the bytes of the receipts. `rate`
+    is the line's in bytes per second, 0 = not measured.
     """
 
     generation: str
@@ -64,6 +65,7 @@ class SyncResult:
     again: Mapping[str, Sequence[tuple[int, int]]] = field(default_factory=dict)
     told: AuditRow = NO_AUDIT_ROW
     proof: bytes = b""
+    rate: int = 0
 
 
 @dataclass(frozen=True)
@@ -72,7 +74,8 @@ class SyncState:
 
     `orders` is the number of the last order carried out. `ended` has the last `seq` of former chains that the server
     does not have completely. `told` is the newest audit row by a receipt, `proof` that receipt's bytes. `receipted` has
-    the highest receipted `seq` of the chains with stored envelopes.
+    the highest receipted `seq` of the chains with stored envelopes. `rate` is the line's in bytes per second, 0 = not
+    known.
     """
 
     generation: str
@@ -83,6 +86,7 @@ class SyncState:
     told: AuditRow
     proof: bytes
     receipted: Mapping[str, int]
+    rate: int
 
 
 @dataclass(frozen=True)

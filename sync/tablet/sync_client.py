@@ -4,17 +4,20 @@
 carries out after the delivery. It returns other documents of a response unread.
 """
 
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
 
 from sync.documents import receipt, trust
 from sync.documents.receipt import ReceiptItem, Receipts
+from sync.documents.signed import Document
 from sync.documents.trust import Trust
 from sync.errors import SyncError
 from sync.exchange.connections import UnreachableError
 from sync.exchange.messages import (
     CONTENT_TYPE,
+    MAX_ENVELOPES,
     MAX_REFUSED,
     NO_AUDIT_ROW,
     PATH,
@@ -34,6 +37,7 @@ from sync.exchange.transport import RefusedError, Reply, Transport
 from sync.exchange.trust_chain import fetch_trusts
 from sync.keys.key_pairs import SigningKey, key_id
 from sync.tablet import orders
+from sync.tablet.line_capacity import bearable_bytes, measure_rate
 from sync.tablet.outbox import Outbox
 from sync.tablet.outbox_records import Batch, SyncResult
 from sync.tablet.trusted_documents import TrustedDocuments
@@ -41,6 +45,8 @@ from sync.wire.encoding import canonical
 
 MAX_ROUNDS = 200
 NUMBER_REFUSED = ("sync.number_used", "sync.number_skipped")
+NOTHING_STORED = (429, 503, 507)
+"""The statuses with which the server stored nothing of the request (SPEC 12): the next one need not ask."""
 NO_SPACE = ("storage.quota", "storage.full")
 """The codes of a server without space for envelopes. A request without envelopes may still be answered."""
 
@@ -62,23 +68,28 @@ class DeliveryResult:
 
 @dataclass(frozen=True)
 class SyncContext:
-    """The parts of one sync: the tablet's documents, store and key, the connection to the server, the clock (ms)."""
+    """The parts of one sync: the tablet's documents, store and key, the connection to the server, the clock (ms).
+
+    `timer` gives seconds from any moment. Unlike the clock it never jumps.
+    """
 
     documents: TrustedDocuments
     outbox: Outbox
     transport: Transport
     key: SigningKey
     clock: Callable[[], int]
+    timer: Callable[[], float] = time.monotonic
 
 
 @dataclass(frozen=True)
 class _VerifiedAnswer:
-    """A verified response, the batch that it answers, and its receipts."""
+    """A verified response, the batch that it answers, its receipts, and the line's rate in bytes per second."""
 
     batch: Batch
     response: Response
     items: tuple[ReceiptItem, ...]
     told: AuditRow = NO_AUDIT_ROW
+    rate: int = 0
 
 
 def deliver(context: SyncContext) -> DeliveryResult:
@@ -89,11 +100,12 @@ def deliver(context: SyncContext) -> DeliveryResult:
     """
     sent, receipts, events, no_space = 0, list[ReceiptItem](), list[Event](), None
     proof, repaired, proved, offered = b"", False, False, False
+    received: Response | None = None
     for left in reversed(range(MAX_ROUNDS)):
         held = context.outbox.sync_state.load().proof  # The response may begin another generation, with other receipts.
-        batch = context.outbox.sync_state.next_batch(context.clock())
+        batch = context.outbox.sync_state.next_batch(context.clock(), most=0 if no_space else MAX_ENVELOPES)
         try:
-            answer = _send_batch(context, batch, proof)
+            answer = _send_batch(context, batch, proof, received)
         except RefusedError as refused:
             if refused.code in NO_SPACE and batch.envelopes and left:
                 no_space = refused
@@ -107,20 +119,46 @@ def deliver(context: SyncContext) -> DeliveryResult:
             continue
         repaired, proved = False, proved or bool(proof)
         proof = held if answer.response.prove and not proved else b""
-        result = _sync_result(context, answer)
-        context.outbox.sync_state.record_answer(answer.batch, replace(result, again={}) if offered else result)
+        context.outbox.sync_state.record_answer(answer.batch, _sync_result(context, answer, offered=offered))
         offered = offered or bool(answer.response.again)
+        received = _merge_documents(received, answer.response)
         with suppress(SyncError):  # An error in an order is raised only after the last screening is delivered.
             orders.record(answer.response.orders, context.documents.trust, context.key.kid, context.outbox)
         sent += len(answer.batch.envelopes)
         receipts += answer.items
         events += answer.response.events
-        # If no sent envelope got a receipt, another request would only send the same ones again.
-        stuck = bool(answer.batch.envelopes) and not answer.items
         more = proof or answer.response.more or context.outbox.sync_state.has_more(context.clock())
-        if stuck or no_space or not more:
+        if _is_stuck(answer) or no_space or not more:
             break
-    return DeliveryResult(sent, tuple(receipts), tuple(events), answer.response, no_space)
+    return DeliveryResult(sent, tuple(receipts), tuple(events), received or answer.response, no_space)
+
+
+def _is_stuck(answer: _VerifiedAnswer) -> bool:
+    """Whether another request would only send the same envelopes again: none of this one got a receipt."""
+    batch = answer.batch
+    ids = {*batch.asked, *(envelope.id for envelope in batch.envelopes)}
+    return bool(batch.envelopes) and ids.isdisjoint(item.id for item in answer.items)
+
+
+def _merge_documents(former: Response | None, response: Response) -> Response:
+    """Return the newest response with the documents of the ones before: they may come in several (SPEC 11.3 rule 11).
+
+    They are verified together at the end, since one may need the other.
+    """
+    if former is None:
+        return response
+    return replace(
+        response,
+        trust=(*former.trust, *response.trust),
+        registry=response.registry or former.registry,
+        manifest=response.manifest or former.manifest,
+    )
+
+
+def _held_number(kept: int, *documents: Document | None) -> int:
+    """Return the number of the newest document, the kept one or those received in this sync."""
+    numbers = [document.content.get("number") for document in documents if document is not None]
+    return max([kept, *(number for number in numbers if type(number) is int)])
 
 
 def _recover(
@@ -148,30 +186,40 @@ def _recover(
         return None
     if again and not receipts:
         return None
-    if receipts is not None and refusal.receipts is not None:
+    if receipts is None:  # The server receipts each envelope that it has, so it has none of these (SPEC 11.3 rule 1).
+        context.outbox.sync_state.return_batch(batch)
+    elif refusal.receipts is not None:
         proof = refusal.receipts.to_bytes()
         context.outbox.sync_state.record_receipts(batch, receipts, _last_row(receipts), proof, here=context.clock())
     context.outbox.sync_state.renumber(refusal.last)
     return receipts.items if receipts else ()
 
 
-def _send_batch(context: SyncContext, batch: Batch, proof: bytes) -> _VerifiedAnswer:
-    message = write_request(_build_request(context, batch, proof), context.key)
+def _send_batch(context: SyncContext, batch: Batch, proof: bytes, received: Response | None) -> _VerifiedAnswer:
+    request = _build_request(context, batch, proof, received)
+    message = write_request(request, context.key)
     headers = {"Content-Type": CONTENT_TYPE, SIGNATURE_HEADER: message.signature}
+    begun, before = context.timer(), context.transport.traffic
     try:
         reply = context.transport.send("POST", PATH, message.body, headers)
     except UnreachableError:
         context.outbox.sync_state.return_batch(batch)
         raise
+    except RefusedError as refused:
+        if refused.status in NOTHING_STORED:
+            context.outbox.sync_state.return_batch(batch)
+        raise
+    moved = context.transport.traffic - before
+    rate = measure_rate(context.outbox.sync_state.load().rate, moved.up + moved.down, context.timer() - begun)
     answer = _message(reply)
     trusted = _trust_for(context, answer)
-    response = read_response(answer, trusted.servers, dev=context.key.kid, n=batch.number)
+    response = read_response(answer, trusted.servers, dev=context.key.kid, n=batch.number, envelopes=request.envelopes)
     if response.receipts is None:
-        return _VerifiedAnswer(batch, response, ())
+        return _VerifiedAnswer(batch, response, (), rate=rate)
     receipts = receipt.accept(
         response.receipts, trusted, dev=context.key.kid, n=batch.number, generation=response.generation
     )
-    return _VerifiedAnswer(batch, response, receipts.items, _last_row(receipts))
+    return _VerifiedAnswer(batch, response, receipts.items, _last_row(receipts), rate)
 
 
 def _last_row(receipts: Receipts) -> AuditRow:
@@ -192,15 +240,18 @@ def _trust_for(context: SyncContext, answer: Message) -> Trust:
     return trust.accept_chain(fetch_trusts(context.transport.get, held, held.pin), held, held.pin)
 
 
-def _build_request(context: SyncContext, batch: Batch, proof: bytes) -> Request:
+def _build_request(context: SyncContext, batch: Batch, proof: bytes, received: Response | None) -> Request:
     place, documents = context.outbox.sync_state.load(), context.documents
+    trusts, registry, manifest = (
+        (received.trust, received.registry, received.manifest) if received else ((), None, None)
+    )
     refused = {sha: refusal.code for sha, refusal in context.outbox.documents.form_selection().refused.items()}
     return Request(
         n=batch.number,
         at=context.clock(),
-        trust=documents.trust.number,
-        registry=documents.registry.number,
-        manifest=documents.manifest.number,
+        trust=_held_number(documents.trust.number, *trusts),
+        registry=_held_number(documents.registry.number, registry),
+        manifest=_held_number(documents.manifest.number, manifest),
         orders=place.orders,
         generation=place.generation,
         cursor=place.cursor,
@@ -213,6 +264,7 @@ def _build_request(context: SyncContext, batch: Batch, proof: bytes) -> Request:
         told=place.told,
         receipted=place.receipted,
         proof=proof.decode("utf-8"),
+        budget=bearable_bytes(place.rate),
     )
 
 
@@ -221,7 +273,8 @@ def _inventory_digest(documents: TrustedDocuments) -> str:
     return key_id(canonical(limit_inventory(documents.versions)))
 
 
-def _sync_result(context: SyncContext, answer: _VerifiedAnswer) -> SyncResult:
+def _sync_result(context: SyncContext, answer: _VerifiedAnswer, *, offered: bool) -> SyncResult:
+    """Return what to store of a response. `offered`: what the server lost was offered once in this sync."""
     return SyncResult(
         generation=answer.response.generation,
         at=answer.response.at,
@@ -231,7 +284,8 @@ def _sync_result(context: SyncContext, answer: _VerifiedAnswer) -> SyncResult:
         cursor=answer.response.cursor,
         inventory=_inventory_digest(context.documents),
         seq=answer.response.seq,
-        again=answer.response.again,
+        again={} if offered else answer.response.again,
         told=answer.told,
         proof=answer.response.receipts.to_bytes() if answer.response.receipts else b"",
+        rate=answer.rate,
     )

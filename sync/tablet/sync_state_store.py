@@ -7,13 +7,15 @@ import sqlite3
 
 from sync.documents.courier_receipt import CourierReceipts
 from sync.documents.receipt import Receipts
-from sync.exchange.messages import MAX_ENDED, MAX_RECEIPTED, AuditRow
+from sync.exchange.messages import MAX_ENDED, MAX_ENVELOPES, MAX_RECEIPTED, AuditRow
 from sync.tablet.chain_counters import ChainCounters
 from sync.tablet.envelope_store import EnvelopeStore
+from sync.tablet.line_capacity import bearable_bytes
 from sync.tablet.outbox_database import transaction
 from sync.tablet.outbox_records import Batch, StatusUpdate, SyncResult, SyncState
 
-MAX_BATCH = 500
+SENT_TWICE_BYTES = 12_000
+"""A larger envelope is not sent again without a question: sending it costs more than the question's round trip."""
 
 
 class SyncStateStore:
@@ -22,27 +24,31 @@ class SyncStateStore:
     def __init__(self, connection: sqlite3.Connection, counters: ChainCounters, envelopes: EnvelopeStore) -> None:
         self._db, self._counters, self._envelopes = connection, counters, envelopes
 
-    def next_batch(self, now: int) -> Batch:
-        """Take a request number and the envelopes to send, and store both before anything is sent.
+    def next_batch(self, now: int, *, most: int = MAX_ENVELOPES) -> Batch:
+        """Take a request number and at most `most` envelopes to send, and store both before anything is sent.
 
-        After a request without a response, the next one only asks which ids arrived. Batches then start at one envelope
-        again (SPEC 11.3).
+        After a request without a response, the next one asks which ids arrived, and carries one envelope (SPEC 11.3
+        rules 2 and 3). A large one that may have arrived is asked for first.
         """
         with transaction(self._db):
-            number, unanswered, size = self._db.execute("SELECT request + 1, unanswered, batch FROM place").fetchone()
-            asked = self._envelopes.sent_ids()
-            lost = bool(unanswered and asked)
-            envelopes = () if lost else self._envelopes.due_to_send(size, now)
-            self._envelopes.set_state("sent", [envelope.id for envelope in envelopes])
-            self._db.execute("UPDATE place SET request = ?, unanswered = 1, batch = ?", (number, 1 if lost else size))
+            number, size, rate = self._db.execute("SELECT request + 1, batch, rate FROM place").fetchone()
+            unanswered = self._envelopes.sent_ids()
+            size = 1 if unanswered else size
+            limit, line = min(size, most), bearable_bytes(rate)
+            envelopes = self._envelopes.due_to_send(now, limit=limit, line_bytes=line)
+            envelopes = tuple(each for each in envelopes if each.state != "sent" or len(each.raw) <= SENT_TWICE_BYTES)
+            sent = [envelope.id for envelope in envelopes]
+            self._envelopes.set_state("sent", sent)
+            self._db.execute("UPDATE place SET request = ?, batch = ?", (number, size))
         self._counters.write_checkpoint()
-        return Batch(number, asked, envelopes)
+        asked = [identity for identity in unanswered if identity not in sent]
+        return Batch(number, tuple(asked[:MAX_ENVELOPES]), envelopes)
 
     def return_batch(self, batch: Batch) -> None:
-        """Undo `next_batch`: no connection was made, so the server has received nothing. The number stays used."""
+        """Undo `next_batch`: the server has stored nothing of it. The number stays used."""
         with transaction(self._db):
-            self._envelopes.set_state("pending", [envelope.id for envelope in batch.envelopes])
-            self._db.execute("UPDATE place SET unanswered = ?", (bool(batch.asked),))
+            for envelope in batch.envelopes:
+                self._envelopes.set_state("sent" if envelope.state == "sent" else "pending", [envelope.id])
 
     def renumber(self, last: int) -> None:
         """Continue after `last`, the last request number that a server signed as accepted (SPEC 11.3 rule 1).
@@ -75,10 +81,11 @@ class SyncStateStore:
             self._envelopes.offer_again(result.again)
             self._record_told(result)
             self._record_events(result)
-            grown = min(size * 2, MAX_BATCH) if batch.envelopes else size
+            grown = min(size * 2, MAX_ENVELOPES) if batch.envelopes else size
             self._db.execute(
-                "UPDATE place SET unanswered = 0, batch = ?, generation = ?, cursor = ?, inventory = ?",
-                (grown, result.generation, *((0, "") if renewed else (result.cursor, result.inventory))),
+                "UPDATE place SET batch = ?, rate = COALESCE(NULLIF(?, 0), rate), generation = ?, cursor = ?,"
+                " inventory = ?",
+                (grown, result.rate, result.generation, *((0, "") if renewed else (result.cursor, result.inventory))),
             )
             copied = result.seq.get(chain, 0) > seq
             if copied:
@@ -107,7 +114,7 @@ class SyncStateStore:
         self.record_answer(batch, result)
 
     def record_courier_receipts(self, receipts: CourierReceipts, *, here: int) -> int:
-        """Store the receipts that a courier brought (SPEC 11.4); return how many envelopes they settle. `here` is the
+        """Store the receipts that a courier brought (SPEC 11.5); return how many envelopes they settle. `here` is the
         tablet's clock (ms).
 
         Those of a later generation first void the ones of the generation before, as a response does. Raise SyncError
@@ -142,12 +149,12 @@ class SyncStateStore:
 
     def has_more(self, now: int) -> bool:
         """Return whether something is left to send or to ask for; `now` is the tablet's clock (ms)."""
-        return bool(self._envelopes.sent_ids()) or bool(self._envelopes.due_to_send(1, now))
+        return bool(self._envelopes.due_to_send(now, limit=1))
 
     def load(self) -> SyncState:
         """Return the members of the next request that describe the exchange so far."""
-        generation, cursor, inventory, orders = self._db.execute(
-            "SELECT generation, cursor, inventory, orders FROM place"
+        generation, cursor, inventory, orders, rate = self._db.execute(
+            "SELECT generation, cursor, inventory, orders, rate FROM place"
         ).fetchone()
         # In random order: with more chains than one request can name, each gets its turn.
         behind = "SELECT chain, seq FROM ended WHERE reached < seq ORDER BY random() LIMIT ?"
@@ -155,7 +162,8 @@ class SyncStateStore:
         receipts = self._db.execute("SELECT number, head, body FROM newest_receipts").fetchone()
         number, head, proof = receipts or (0, "", b"")
         receipted = self._envelopes.highest_receipted(MAX_RECEIPTED)
-        return SyncState(generation, cursor, inventory, orders, ended, AuditRow(number, head), bytes(proof), receipted)
+        told = AuditRow(number, head)
+        return SyncState(generation, cursor, inventory, orders, ended, told, bytes(proof), receipted, rate)
 
     def list_statuses(self) -> tuple[StatusUpdate, ...]:
         """Return the newest status of each screening that has one."""

@@ -14,6 +14,7 @@ from sync.wire.encoding import MAX_INTEGER
 KID = re.compile(r"[A-Za-z0-9_-]{22}")
 HALF_ID = re.compile(r"[A-Za-z0-9_-]{11}")
 SHA256_HEX = re.compile(r"[0-9a-f]{64}")
+SIGNATURE = re.compile(r"[A-Za-z0-9_-]{86}")
 FORM_ID = re.compile(r"[a-z][a-z0-9_]{0,39}")
 NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,39}")
 LABEL = re.compile(r"[^\x00-\x1f\x7f]{0,80}")
@@ -33,7 +34,8 @@ class JsonObject:
     def _wrong(self, why: str) -> SyncError:
         return SyncError("document.malformed", f"{self._where} {why}")
 
-    def _array(self, name: str, maximum: int | None = None) -> list[Any]:
+    def array(self, name: str, maximum: int | None = None) -> list[Any]:
+        """Return an array of any values; a missing member is empty."""
         values = self._content.get(name, [])
         if not isinstance(values, list):
             raise self._wrong(f"`{name}` must be an array")
@@ -44,6 +46,10 @@ class JsonObject:
     def has(self, name: str) -> bool:
         """Whether the member is present."""
         return name in self._content
+
+    def is_object(self, name: str) -> bool:
+        """Whether the member is an object."""
+        return isinstance(self._content.get(name), Mapping)
 
     def integer(self, name: str, minimum: int = 0, default: int | None = None) -> int:
         """Return an integer from `minimum` to 2^53 - 1."""
@@ -68,18 +74,18 @@ class JsonObject:
 
     def texts(self, name: str, pattern: re.Pattern[str], maximum: int | None = None) -> tuple[str, ...]:
         """Return an array of such strings; a missing member is empty."""
-        values = self._array(name, maximum)
+        values = self.array(name, maximum)
         if not all(isinstance(value, str) and pattern.fullmatch(value) for value in values):
             raise self._wrong(f"`{name}` has a malformed entry")
         return tuple(values)
 
     def objects(self, name: str) -> "list[JsonObject]":
         """Return an array of objects; a missing member is empty."""
-        return [JsonObject(value, f"{self._where} `{name}`") for value in self._array(name)]
+        return [JsonObject(value, f"{self._where} `{name}`") for value in self.array(name)]
 
     def pairs(self, name: str, maximum: int) -> tuple[tuple[int, int], ...]:
         """Return an array of arrays of two integers from 1."""
-        values = self._array(name, maximum)
+        values = self.array(name, maximum)
         for value in values:
             if not (isinstance(value, list) and len(value) == 2 and all(_is_positive(each) for each in value)):
                 raise self._wrong(f"`{name}` has a malformed entry")

@@ -106,8 +106,9 @@ def conversation(data: bytes) -> None:
         if refused.code not in sync_request.NUMBER_REFUSED:
             raise
         return
-    n = messages.read_request(message, DEVICE.public).n
-    read = messages.read_response(answer, HELD.servers, dev=DEVICE.kid, n=n)
+    asked = messages.read_request(message, DEVICE.public)
+    n, servers = asked.n, HELD.servers
+    read = messages.read_response(answer, servers, dev=DEVICE.kid, n=n, envelopes=asked.envelopes)
     if items:
         assert read.receipts is not None
         assert receipt.accept(read.receipts, HELD, dev=DEVICE.kid, n=n).items[: len(items)] == tuple(items)

@@ -59,13 +59,15 @@ def compiled() -> CompiledForm:
 
 @dataclass
 class PassingAnswer:
-    """A response on its way through the proxy: status, headers and body, each of which a test may replace."""
+    """A response on its way through the proxy: status, headers and body, each of which a test may replace. `request`
+    is the body that it answers."""
 
     method: str
     path: str
     status: int
     headers: dict[str, str]
     body: bytes
+    request: bytes
 
     @property
     def plain(self) -> bytes:
@@ -125,7 +127,7 @@ class InterceptingProxy:
         server.request(handler.command, handler.path, body or None, dict(handler.headers))
         got = server.getresponse()
         kept = {name: value for name, value in got.getheaders() if name not in ("Content-Length", "Connection", "Date")}
-        change = PassingAnswer(handler.command, handler.path, got.status, kept, got.read())
+        change = PassingAnswer(handler.command, handler.path, got.status, kept, got.read(), body)
         server.close()
         self.answer(change)
         if handler.path in self.cut:

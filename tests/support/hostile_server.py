@@ -97,7 +97,8 @@ class ServerUnderTest:
         answer = post_message(self.port, self.field.message(tablet, *envelopes, **said))
         assert answer.status == 200, answer.body
         message = Message(answer.body, answer.headers[SIGNATURE_HEADER.lower()])
-        return messages.read_response(message, self.field.trust.servers, dev=tablet.key.kid, n=tablet.n)
+        servers = self.field.trust.servers
+        return messages.read_response(message, servers, dev=tablet.key.kid, n=tablet.n, envelopes=envelopes)
 
     def outcomes(self, tablet: Tablet, *envelopes: bytes) -> list[str]:
         """The outcome of each envelope by the verified receipts, or the reason of a rejection."""

@@ -138,13 +138,18 @@ class Field:
             Request(**{"n": tablet.n, "at": self.now, "envelopes": envelopes, **said}), tablet.key
         )
 
+    def answer(self, message: Message) -> Message:
+        """Send a request in this process; return the response as bytes."""
+        rulebook = Rulebook(self.services.rules, self.services.config.deadline_hours)
+        return sync_request.answer_request(
+            self.services.db, message, keys=self.services.keys, rulebook=rulebook, now=self.now
+        )[0]
+
     def ask(self, tablet: Tablet, message: Message) -> Response:
         """Send a request in this process and verify the server's signature."""
-        rulebook = Rulebook(self.services.rules, self.services.config.deadline_hours)
-        answer, _ = sync_request.answer_request(
-            self.services.db, message, keys=self.services.keys, rulebook=rulebook, now=self.now
-        )
-        return messages.read_response(answer, self.trust.servers, dev=tablet.key.kid, n=tablet.n)
+        answer = self.answer(message)
+        envelopes = messages.read_request(message, tablet.key.public).envelopes
+        return messages.read_response(answer, self.trust.servers, dev=tablet.key.kid, n=tablet.n, envelopes=envelopes)
 
     def push(self, tablet: Tablet, *envelopes: bytes) -> list[ReceiptItem]:
         """Send envelopes; return the verified receipts."""

@@ -85,7 +85,8 @@ def _carried(given: dict[str, Any], batches: list[list[str]]) -> dict[str, Any]:
         for n, batch in enumerate(batches, start=1):
             asked = Request(n=n, at=NOW, envelopes=tuple(raw.encode() for raw in batch))
             answer = _answer(db, write_request(asked, CARRIER), route_key)
-            read = read_response(answer, {SERVER.kid: SERVER.public}, dev=CARRIER.kid, n=n)
+            servers = {SERVER.kid: SERVER.public}
+            read = read_response(answer, servers, dev=CARRIER.kid, n=n, envelopes=asked.envelopes)
             assert read.receipts is not None
             items += read.receipts.content["items"]
             seq |= read.seq

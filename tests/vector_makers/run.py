@@ -19,6 +19,7 @@ from vector_makers.form_versions import bundle_cases, recording_cases, version_c
 from vector_makers.request_numbers import number_cases, refusal_cases
 from vector_makers.root_changes import reopened_cases
 from vector_makers.sealed import context_cases, envelope_cases, key_cases, route_cases
+from vector_makers.short_forms import short_cases
 from vector_makers.sign_in import session_cases
 from vector_makers.spellings import base64_cases, invitation_cases, json_cases, rule_cases
 from vector_makers.tablets import copied_cases, enrolment_cases, order_cases, readmission_cases, receipt_cases
@@ -59,6 +60,7 @@ def all_cases(sealed_once: dict[str, str]) -> dict[str, Case]:
         "courier_request": courier_request_cases(),
         "courier_receipts": courier_receipt_cases(),
         "sync": exchange_cases(),
+        "short": short_cases(seal_once),
         "number": number_cases(),
         "refusal": refusal_cases(),
         "lost": lost_cases(),

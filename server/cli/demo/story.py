@@ -236,7 +236,9 @@ def _send_forged_envelope(demo: Demo, tablet: Tablet) -> tuple[str, str]:
     reply = tablet.transport.send("POST", messages.PATH, message.body, headers)
     in_force = trust.read(Document.parse(tablet.transport.get("/v1/trust")))
     answer = messages.Message(reply.body, reply.headers[messages.SIGNATURE_HEADER.lower()])
-    response = messages.read_response(answer, in_force.servers, dev=device.kid, n=request.n)
+    response = messages.read_response(
+        answer, in_force.servers, dev=device.kid, n=request.n, envelopes=request.envelopes
+    )
     if response.receipts is None:
         raise StepFailedError("the server sent no receipt for a forged envelope")
     item = receipt.accept(response.receipts, in_force, dev=device.kid, n=request.n).items[0]

@@ -1,4 +1,4 @@
-"""`chaski courier`, and the tablet's commands for a courier: screenings and receipts travel as a file (SPEC 11.4).
+"""`chaski courier`, and the tablet's commands for a courier: screenings and receipts travel as a file (SPEC 11.5).
 
 Inspectors and the colleague who carries the file use them, so they answer in Spanish. They must not show or need a key.
 """

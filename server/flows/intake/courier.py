@@ -1,4 +1,4 @@
-"""Stores the envelopes that a courier brings and signs receipts for their tablets (SPEC 11.4). The tablet API calls it.
+"""Stores the envelopes that a courier brings and signs receipts for their tablets (SPEC 11.5). The tablet API calls it.
 
 The courier is a stranger, and envelopes prove themselves: each is stored, or not, as if its tablet had sent it. A
 stranger's inventions must cost little: nothing is written for them, and a request is judged up to a number of

@@ -47,7 +47,7 @@ def answer_group(
         if call is not None and all(call.dev != other.dev for other in calls.values()):
             calls[place] = call
     applied = _apply_together(db, calls, keys, now) if calls else {}
-    return [_sign(applied[place], keys) if place in applied else None for place in range(len(group))]
+    return [_sign(calls[place], applied[place], keys) if place in applied else None for place in range(len(group))]
 
 
 def _read_usual(
@@ -83,6 +83,6 @@ def _apply_together(db: Database, calls: Mapping[int, Call], keys: ServerKeys, n
     return applied
 
 
-def _sign(applied: Applied, keys: ServerKeys) -> GroupAnswer:
+def _sign(call: Call, applied: Applied, keys: ServerKeys) -> GroupAnswer:
     response = sync_request.add_receipts(applied, keys)
-    return GroupAnswer(messages.write_response(response, keys.signing), applied.items)
+    return GroupAnswer(messages.write_response(response, keys.signing, call.request), applied.items)

@@ -18,7 +18,7 @@ from server.database.connection import Connection, Database
 from server.flows.desks.routing import Rulebook
 from server.flows.forms import halts
 from server.flows.intake import envelopes as envelope_intake
-from server.flows.intake import gaps, storage_budget
+from server.flows.intake import gaps, response_budget, storage_budget
 from server.flows.intake.envelopes import ParsedEnvelope
 from server.flows.intake.shared_facts import SharedFacts
 from server.flows.intake.storage_budget import StorageBudget
@@ -80,7 +80,7 @@ def answer_request(
     response = add_receipts(applied, keys)
     if applied.refused is not None:
         raise _refuse(applied, response)
-    return messages.write_response(response, keys.signing), applied.items
+    return messages.write_response(response, keys.signing, call.request), applied.items
 
 
 def read_call(
@@ -275,7 +275,7 @@ def _build_response(
     is_ours = request.generation == generation and 0 < request.cursor <= shared.ask(statuses.last_cursor)
     cursor = request.cursor if is_ours else 0
     events, newer = statuses.list_since(w, dev, cursor, EVENTS_AT_ONCE), _list_newer(shared, request)
-    return Response(
+    response = Response(
         dev=dev,
         n=request.n,
         at=call.now,
@@ -292,6 +292,9 @@ def _build_response(
         # The tablet's word is not enough to start a new generation; its receipts are.
         prove=rollback_guard.contradicts(w, request.generation, request.told),
     )
+    cursors = [cursor, *(event.cursor for event in events)]
+    receipts = len(request.envelopes) + len(request.pending)
+    return response_budget.limit_response(response, cursors, request.budget, receipts)
 
 
 def _list_newer(shared: SharedFacts, request: Request) -> dict[str, tuple[Document, ...]]:

@@ -1,5 +1,5 @@
 /**
- * SPEC 11.4: the courier file, which carries envelopes and receipts of several tablets. Nothing in it is verified here:
+ * SPEC 11.5: the courier file, which carries envelopes and receipts of several tablets. Nothing in it is verified here:
  * the server judges envelopes, and a tablet its receipts.
  */
 import { hash } from "./encoding.js";
@@ -23,7 +23,7 @@ const ENVELOPE = /^([0-9a-f]{64}) ([A-Za-z0-9_.-]{1,360000})$/;
 const letters = (/** @type {Bytes} */ bytes) => new TextDecoder("latin1").decode(bytes);
 
 /**
- * Read both kinds of lines of a courier file (SPEC 11.4).
+ * Read both kinds of lines of a courier file (SPEC 11.5).
  * @param {Bytes} bytes
  * @returns {CourierFile} `damaged`: numbers of the lines that were left out, from 1
  */

@@ -1,4 +1,4 @@
-/** SPEC 11.4: the request of `POST /v1/courier`. A courier has no key: it is not signed, and never compressed. */
+/** SPEC 11.5: the request of `POST /v1/courier`. A courier has no key: it is not signed, and never compressed. */
 import { readObject } from "./encoding.js";
 import { must } from "./errors.js";
 import { arrayOf, check, text } from "./json_object.js";
@@ -8,7 +8,7 @@ const LARGEST = 8 * 1024 * 1024;
 const MAX_ENVELOPES = 500;
 
 /**
- * Read a courier's request; return the envelopes, which are not parsed here (SPEC 11.4).
+ * Read a courier's request; return the envelopes, which are not parsed here (SPEC 11.5).
  * @param {import("./encoding.js").Bytes} body
  * @returns {string[]}
  */

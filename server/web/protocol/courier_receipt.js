@@ -1,5 +1,5 @@
 /**
- * SPEC 11.4: receipts that a courier carries. They answer no request of the tablet, so their generation decides whether
+ * SPEC 11.5: receipts that a courier carries. They answer no request of the tablet, so their generation decides whether
  * they count.
  */
 import { must } from "./errors.js";
@@ -24,7 +24,7 @@ const MEMBERS = {
 };
 
 /**
- * Accept receipts that a courier carries, as the tablet `dev` that holds this generation, or none yet (SPEC 11.4).
+ * Accept receipts that a courier carries, as the tablet `dev` that holds this generation, or none yet (SPEC 11.5).
  * @param {import("./encoding.js").Bytes} bytes
  * @param {import("./trust.js").Trust} trust
  * @param {{dev: string, generation: string}} tablet

@@ -112,7 +112,7 @@ export function check(value, members, code = "document.malformed") {
 }
 
 /** @type {Shape} */
-const isObject = (value) => Object.prototype.toString.call(value) === "[object Object]";
+export const isObject = (value) => Object.prototype.toString.call(value) === "[object Object]";
 
 /** @type {(entry: any) => string} */
 export const asText = (entry) => String(entry);

@@ -14,6 +14,7 @@ import {
   kidText,
   halfId,
   integer,
+  isObject,
   matching,
   oneOf,
   optional,
@@ -26,6 +27,8 @@ import {
   text,
   flag,
 } from "./json_object.js";
+import { readEnvelopes, writeEnvelopes } from "./short_envelopes.js";
+import { rebuildReceipts } from "./short_receipts.js";
 import { readDocument, signBare, verifyBare } from "./signed.js";
 
 /** @typedef {import("./encoding.js").Bytes} Bytes */
@@ -62,7 +65,7 @@ const REQUEST_MEMBERS = {
   generation: optionalText(halfId),
   cursor: COUNT,
   pending: arrayOf(sha256Hex, { most: MAX_ENVELOPES }),
-  envelopes: arrayOf(text, { most: MAX_ENVELOPES }),
+  envelopes: arrayOf(() => true, { most: MAX_ENVELOPES }),
   inventory_digest: optionalText(kidText),
   inventory: table(formId, sha256Hex),
   refused: table(sha256Hex, problemCode, MAX_REFUSED),
@@ -82,7 +85,7 @@ const RESPONSE_MEMBERS = {
   n: integer(1),
   at: COUNT,
   generation: halfId,
-  receipts: optional(text),
+  receipts: (value = "") => text(value) || (isObject(value) && isNotEmpty(value)),
   trust: DOCUMENTS,
   registry: optional(text),
   manifest: optional(text),
@@ -103,7 +106,8 @@ const RESPONSE_MEMBERS = {
  * @returns {Promise<Message>}
  */
 export async function writeMessage(members, typ, key) {
-  const plain = canonical(withoutEmpty({ ...members, protocol: PROTOCOL }));
+  const short = typ === REQUEST && members.envelopes && { envelopes: writeEnvelopes(members.envelopes, key.kid) };
+  const plain = canonical(withoutEmpty({ ...members, ...short, protocol: PROTOCOL }));
   const packed = gzip(plain);
   const body = packed.length < plain.length ? packed : plain;
   return { body, signature: `${key.kid}.${await signBare(body, typ, key)}` };
@@ -118,6 +122,7 @@ export async function writeMessage(members, typ, key) {
 export async function readRequest(message, devices) {
   const said = checked(await readBody(message, REQUEST, devices), REQUEST_MEMBERS);
   if (said.told) said.told = pick(said.told, TOLD);
+  if (said.envelopes) said.envelopes = readEnvelopes(said.envelopes, signerOf(message));
   return said.inventory ? { ...said, inventory: limitInventory(said.inventory) } : said;
 }
 
@@ -137,14 +142,16 @@ const limitInventory = (inventory) =>
  * Read a response, as the tablet `dev` after its request `n` (SPEC 11, 11.2).
  * @param {Message} message
  * @param {PublicKey[]} servers of the trust
- * @param {{dev: string, n: number}} request
+ * @param {{dev: string, n: number, envelopes?: string[]}} request
  * @returns {Promise<JsonObject>} the members that say something
  */
-export async function readResponse(message, servers, { dev, n }) {
+export async function readResponse(message, servers, { dev, n, envelopes = [] }) {
   const value = await readBody(message, RESPONSE, servers);
   requireAnswer(value, { dev, n });
   const said = checked(value, RESPONSE_MEMBERS);
   if (said.events) said.events = said.events.map((/** @type {JsonObject} */ event) => pick(event, EVENT));
+  if (isObject(said.receipts))
+    said.receipts = rebuildReceipts(said.receipts, /** @type {any} */ (said), signerOf(message), envelopes);
   const { receipts, registry, manifest, trust = [], orders = [] } = said;
   // This reads the documents only. The holder of the trust accepts them.
   for (const document of [receipts, ...trust, registry, manifest, ...orders].filter(Boolean))
@@ -232,6 +239,9 @@ async function verifySignature({ body, signature }, typ, keys) {
   must(key, "exchange.unknown_signer");
   await verifyBare(body, parts[2], typ, key, "exchange.bad_signature");
 }
+
+/** @param {Message} message that was verified */
+const signerOf = ({ signature }) => signature.split(".", 1)[0];
 
 /**
  * @param {JsonObject} value of a response or refusal

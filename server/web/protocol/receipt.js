@@ -73,6 +73,13 @@ export async function acceptReceipts(bytes, trust, { dev, n, generation }) {
 }
 
 /**
+ * Whether this is an outcome of SPEC 10.
+ * @param {string} outcome
+ * @returns {boolean}
+ */
+export const isOutcome = (outcome) => OUTCOMES.has(outcome);
+
+/**
  * Whether an outcome lets a tablet count the envelope as done (SPEC 10).
  * @param {string} outcome
  * @returns {boolean}

@@ -94,9 +94,16 @@ export async function verify(payload, jws, key, code = "signed.bad_signature") {
  * @returns {Promise<void>}
  */
 export async function verifyBare(payload, signature, typ, key, code) {
-  const header = encodeBase64url(canonical({ alg: ALG, kid: key.kid, typ }));
-  await verify(payload, { kid: key.kid, header, signature }, key, code);
+  await verify(payload, { kid: key.kid, header: jwsHeader(key.kid, typ), signature }, key, code);
 }
+
+/**
+ * Return the only header that a kid and a typ may have, as base64url (SPEC 4.1).
+ * @param {string} kid
+ * @param {string} typ
+ * @returns {string}
+ */
+export const jwsHeader = (kid, typ) => encodeBase64url(canonical({ alg: ALG, kid, typ }));
 
 /**
  * Write a document from an object and sign it (SPEC 4.3).

@@ -176,6 +176,8 @@ const DO = {
     readRequest({ body: decodeBase64url(body), signature }, [parseVerifyKey(device)]),
   response: ({ body, signature, servers, dev, n }) =>
     readResponse({ body: decodeBase64url(body), signature }, servers.map(parseVerifyKey), { dev, n }),
+  short_receipts: ({ body, signature, servers, dev, n, envelopes }) =>
+    readResponse({ body: decodeBase64url(body), signature }, servers.map(parseVerifyKey), { dev, n, envelopes }),
   refusal: ({ body, signature, servers, dev, n }) =>
     readRefusal({ body: decodeBase64url(body), signature }, servers.map(parseVerifyKey), { dev, n }),
   requests: async ({ device, requests }) => {

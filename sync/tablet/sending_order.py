@@ -1,0 +1,55 @@
+"""The order in which envelopes are sent: the most urgent first, then the oldest (SPEC 11.3 rule 3).
+
+`envelope_store` uses it. The urgency is known when a screening is sealed; afterwards only a desk can read it. It is
+stored as a code, encrypted with the key of the drafts, which a wipe destroys.
+"""
+
+import secrets
+from collections.abc import Callable
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+
+RANKS = ("immediate", "prompt", "routine", "none")
+"""The values of the route's `urgency` (SPEC 7.1), the most urgent first."""
+FIRST = 0
+"""The rank of an envelope whose urgency is not known: it could be the most urgent one."""
+NONCE_BYTES = 12
+
+
+class SendingOrder:
+    """Writes and reads the codes of one tablet.
+
+    `find_key` returns the key that drafts are encrypted with, or no bytes. `draw_key` draws it if there is none.
+    """
+
+    def __init__(self, find_key: Callable[[], bytes], draw_key: Callable[[], bytes]) -> None:
+        self._find_key, self._draw_key = find_key, draw_key
+
+    def seal_urgency(self, jti: str, urgency: str) -> bytes:
+        """Return the code of a screening's urgency; no bytes if it is not known."""
+        if urgency not in RANKS:
+            return b""
+        nonce = secrets.token_bytes(NONCE_BYTES)
+        return nonce + _cipher(self._draw_key()).encrypt(nonce, bytes([RANKS.index(urgency)]), jti.encode())
+
+    def ranks(self, codes: list[tuple[str, bytes]]) -> list[int]:
+        """Return the rank of each screening (jti, code): 0 is sent first. A code that cannot be read gives 0."""
+        key = self._find_key()
+        if not key:
+            return [FIRST] * len(codes)
+        cipher = _cipher(key)
+        return [_open_rank(cipher, jti, code) if code else FIRST for jti, code in codes]
+
+
+def _cipher(key: bytes) -> AESGCM:
+    return AESGCM(HKDF(SHA256(), length=32, salt=None, info=b"chaski-1/urgency").derive(key))
+
+
+def _open_rank(cipher: AESGCM, jti: str, code: bytes) -> int:
+    try:
+        return cipher.decrypt(code[:NONCE_BYTES], code[NONCE_BYTES:], jti.encode())[0]
+    except (InvalidTag, ValueError):
+        return FIRST
