@@ -15,7 +15,7 @@ import pytest
 from flask.testing import FlaskClient
 
 from server.api import docs_page, openapi
-from server.api.flask_app import PackedBytes
+from server.api.coded_bytes import CodedBytes
 from server.app import staff_api, tablet_api
 from server.database import sqlite
 from server.database.connection import DatabaseBusyError
@@ -23,6 +23,7 @@ from server.flows.operations import health
 from support.intake import Field
 from support.waiting import PATIENCE
 from sync.durations import MINUTE
+from sync.exchange import codings
 from sync.exchange.messages import SIGNATURE_HEADER
 from test_server_staff_api import client, code
 
@@ -166,16 +167,17 @@ def test_documents_asked_for_in_turn_are_compressed_once_each(monkeypatch: pytes
     compressed: list[bytes] = []
     compress = gzip.compress
     monkeypatch.setattr(gzip, "compress", lambda body, **how: (compressed.append(body), compress(body, **how))[1])
-    cache, bodies = PackedBytes(2**20), [f"{number} ".encode() * 500 for number in range(many)]
+    cache, bodies = CodedBytes(2**20), [f"{number} ".encode() * 500 for number in range(many)]
     for _ in range(3):
-        assert [gzip.decompress(cache.get(body)) for body in bodies] == bodies
+        assert [gzip.decompress(cache.get(body, codings.GZIP)) for body in bodies] == bodies
     assert compressed == bodies
 
 
 def test_compressed_documents_take_no_more_memory_than_their_limit() -> None:
-    cache = PackedBytes(40_000)
-    for _ in range(20):
-        cache.get(secrets.token_bytes(10_000))
+    cache = CodedBytes(40_000)
+    for coding in (codings.GZIP, codings.ZSTD):
+        for _ in range(20):
+            cache.get(secrets.token_bytes(10_000), coding)
     assert sum(map(len, cache.held())) <= 40_000
 
 

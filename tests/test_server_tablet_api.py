@@ -117,7 +117,7 @@ def test_forms_and_keys_are_found_by_their_hash_and_only_keys_are_immutable(fiel
     sha, form = field.form_sha, "prueba"
     key = field.keyring("17-child")
     for path, body, kept in (
-        (f"/v1/forms/{form}/{sha}", versions.get_bytes_in_use(field.services.db.read(), form, sha), "no-cache"),
+        (f"/v1/forms/{form}/{sha}", versions.get_bytes_in_use(field.services.db.read(), form, sha), "private"),
         (f"/v1/keys/{key.sha256}", key.raw, "immutable"),
     ):
         answer = Answer(field.port, "GET", path)

@@ -15,6 +15,7 @@ from server.flows.forms import rollouts
 from server.flows.forms.rollouts import Ring
 from server.flows.trust import documents as trust_documents
 from server.store import devices
+from support.changed_answers import asks_for_forms, change_forms, withhold_forms
 from support.clients import FORM, Office, PassingAnswer, answers
 from sync.documents import bundle, trust
 from sync.documents.manifest import Manifest
@@ -27,7 +28,7 @@ from sync.tablet.drafts import Draft
 from sync.tablet.form_selection import RETRY_INTERVAL
 from sync.tablet.status import warnings
 from sync.wire.encoding import b64u
-from test_sync_tablet import flip, meddle
+from test_sync_tablet import flip
 
 TAKEN = date(2026, 11, 20)
 OTHER = "otro"
@@ -73,7 +74,7 @@ def test_a_refused_version_leaves_the_former_in_use_and_the_other_forms_come(
 ) -> None:
     [before] = tablet.status().forms
     second, other = office.publish("2"), publish_other(office)
-    office.line.answer = meddle(f"/v1/forms/{FORM}", change)
+    office.line.answer = change_forms(office, change, only=second)
     report = tablet.sync()
     assert {each.form: each.sha for each in tablet.status().forms} == {FORM: before.sha, OTHER: other}
     [told] = report.refused
@@ -86,7 +87,7 @@ def test_a_refused_version_leaves_the_former_in_use_and_the_other_forms_come(
 
 def test_the_next_sync_reports_a_refusal_until_the_version_is_accepted(office: Office, tablet: Tablet) -> None:
     second = office.publish("2")
-    office.line.answer = meddle("/v1/forms/", one_signature)
+    office.line.answer = change_forms(office, one_signature)
     tablet.sync()
     assert refused(office) == []
     tablet.sync()
@@ -101,7 +102,7 @@ def test_a_refused_version_is_asked_for_again_after_a_day_and_not_with_every_syn
     office: Office, tablet: Tablet, tmp_path: Path
 ) -> None:
     second = office.publish("2")
-    office.line.answer = meddle("/v1/forms/", flip)
+    office.line.answer = change_forms(office, flip)
     tablet.sync()
     tablet.close()
     office.line.answer = lambda passing: None
@@ -123,26 +124,23 @@ def test_a_version_that_the_tablet_cannot_run_never_replaces_one_that_works(offi
 def test_a_version_that_the_server_withholds_is_refused_but_a_dead_line_refuses_none(
     office: Office, tablet: Tablet
 ) -> None:
-    second = office.publish("2")
-    office.line.cut = frozenset({f"/v1/forms/{FORM}/{second}"})
+    office.publish("2")
+
+    def fall_silent(passing: PassingAnswer) -> None:
+        office.line.cut = frozenset({passing.path} if asks_for_forms(passing.path) else {})
+
+    office.line.answer = fall_silent
     with pytest.raises(SyncError, match=r"transport\.broken"):
         tablet.sync()
     assert tablet.status().refused == ()
-    office.line.cut = frozenset()
-
-    def missing(passing: PassingAnswer) -> None:
-        if passing.path.startswith("/v1/forms/"):
-            passing.status, passing.headers["Content-Type"] = 404, "application/problem+json"
-            passing.put(b'{"code":"form.unknown"}')
-
-    office.line.answer = missing
+    office.line.answer, office.line.cut = withhold_forms, frozenset()
     assert [each.code for each in tablet.sync().refused] == ["form.unknown"]
 
 
 def test_a_new_tablet_with_its_only_form_refused_says_so_and_takes_the_right_one(
     office: Office, tmp_path: Path
 ) -> None:
-    office.line.answer = meddle("/v1/forms/", one_signature)
+    office.line.answer = change_forms(office, one_signature)
     with office.tablet("new") as tablet:
         [told] = tablet.status().refused
         assert (told.in_use, tablet.status().forms) == ("", ())
@@ -212,7 +210,7 @@ def test_the_server_knows_the_version_that_a_tablet_works_with_and_when_it_has_n
     tablet.sync()
     assert stock(office, tablet) == {FORM: first.sha}
     office.publish("2")
-    office.line.answer = meddle("/v1/forms/", one_signature)
+    office.line.answer = change_forms(office, one_signature)
     tablet.sync()
     tablet.sync()
     assert stock(office, tablet) == {FORM: first.sha}
@@ -256,13 +254,13 @@ def test_a_store_of_before_versions_could_be_refused_works_on(office: Office, ta
         assert again.status().forms == before
         again.screen(FORM, answers(), TAKEN)
         office.publish("2")
-        office.line.answer = meddle("/v1/forms/", one_signature)
+        office.line.answer = change_forms(office, one_signature)
         assert [each.in_use for each in again.sync().refused] == [before[0].sha]
 
 
 def test_a_refusal_costs_a_sync_with_nothing_new_little(office: Office, tablet: Tablet) -> None:
     office.publish("2")
-    office.line.answer = meddle("/v1/forms/", one_signature)
+    office.line.answer = change_forms(office, one_signature)
     tablet.sync()
     tablet.sync()
     traffic = tablet.sync().traffic

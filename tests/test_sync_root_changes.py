@@ -12,7 +12,8 @@ from server.app import clock
 from server.flows.trust import documents as trust_documents
 from server.flows.trust import enrolment
 from server.store import devices
-from support.clients import FORM, Office, PassingAnswer, answers
+from support.changed_answers import offer_trusts
+from support.clients import FORM, Office, answers
 from sync.documents import registry, trust
 from sync.documents.enrolment import CERTIFICATE_TYP, Certificate
 from sync.documents.signed import Document
@@ -98,12 +99,7 @@ def test_roots_of_the_invitation_that_were_replaced_decide_nothing_more(office: 
     forged = with_roots(office, lost, *lost[1:])
     first = Document.parse(trust_documents.list_trusts(office.field.services.db)[0].encode())
     for lie, code in ((forged, r"signed\.too_few"), (first, r"document\.rolled_back")):
-
-        def answer(passing: PassingAnswer, lie: Document = lie) -> None:
-            if passing.path == "/v1/trust":
-                passing.put(lie.to_bytes())
-
-        office.line.answer = answer
+        office.line.answer = offer_trusts(lie.to_bytes())
         with reopened(tmp_path) as again:
             with pytest.raises(SyncError, match=code):
                 again.pull()

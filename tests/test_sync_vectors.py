@@ -19,6 +19,7 @@ from sync.envelope.route import open_route
 from sync.envelope.verify import envelope_id, parse_envelope, verify_envelope
 from sync.errors import SyncError
 from sync.exchange import courier_messages, messages
+from sync.exchange.bundle_stream import StreamReader
 from sync.exchange.courier_bundle import Unread, read_envelopes, read_receipts
 from sync.keys import passphrases
 from sync.keys.key_pairs import RouteKey, SealKey, VerifyKey, key_id
@@ -69,6 +70,20 @@ def do_json(given: Given) -> str:
 def do_invitation(given: Given) -> dict[str, str]:
     read = enrolment.Invitation.parse(given["text"])
     return {"u": read.url, "c": read.code, "r": read.pin}
+
+
+def do_region_keys(given: Given) -> dict[str, Any]:
+    known = registry.accept(doc(given["registry"]), pinned(given["trust"]), None)
+    near = known.keyrings_near(given["region"])
+    hashes = {keyring.key_sha256 for keyring in near.values()}
+    return {"keyrings": [*near], "sealed_to": [known.keyring_on_board(*each, hashes).id for each in given["asked"]]}
+
+
+def do_stream(given: Given) -> list[list[str]]:
+    reader = StreamReader.of({*given["wanted"]})
+    pieces = [*reader.feed(unb64u(given["body"]))]
+    reader.require_end()
+    return [[each.sha, each.code] if each.code else [each.sha, each.coding, b64u(each.body)] for each in pieces]
 
 
 def do_kinds(given: Given) -> list[str]:

@@ -17,7 +17,7 @@ from flask import Flask, Response
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from server import problems
-from server.api.flask_app import OnceMade
+from server.api.coded_bytes import OnceMade
 from server.api.openapi import Document, operations
 
 _templates = Environment(

@@ -1,22 +1,17 @@
 """The Flask app that the tablet API and the staff API share.
 
-It contains the services for flows, request limits, problem documents, one log line per request, and responses with
-signed bytes. Each API adds its own endpoints. A log line must never contain a query, a body or an id.
+It contains the services for flows, request limits, problem documents, and one log line per request. Each API adds its
+own endpoints. A log line must never contain a query, a body or an id.
 """
 
 from __future__ import annotations
 
-import gzip
-import hashlib
 import json
 import logging
 import secrets
-import threading
 import time
-from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from http import HTTPStatus
 from typing import TextIO, cast
 
 from flask import Flask, Response, current_app, g, request
@@ -30,11 +25,9 @@ from server.database.connection import Database
 from server.flows.desks.routing import RoutingRule
 from server.flows.forms.background_tasks import BackgroundTasks
 from server.server_keys import ServerKeys
-from sync.durations import SECOND, YEAR
 from sync.exchange.messages import CONTENT_TYPE, MAX_BODY_BYTES
 
 _log = logging.getLogger("chaski")
-_GZIP_MIN_BYTES = 512
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 REQUEST_ID = "Chaski-Request-Id"
 """Header of every problem response: the request number that the log line also contains."""
@@ -44,8 +37,6 @@ _SECURITY_HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",
 }
-DOCUMENT_TYPE = "application/octet-stream"
-"""Media type of signed documents and public keys."""
 
 
 @dataclass(frozen=True)
@@ -85,81 +76,6 @@ def create_app(name: str, parts: Services) -> Flask:
 def current_services() -> Services:
     """Return the services of the app that handles this request."""
     return cast(Services, current_app.extensions["chaski"])
-
-
-class OnceMade:
-    """Bytes that the process makes once, at the first request for them. Requests at the same time wait for them."""
-
-    def __init__(self, make: Callable[[], bytes]) -> None:
-        self._make, self._lock = make, threading.Lock()
-        self._made: tuple[bytes, str] | None = None
-
-    def answer(self, mimetype: str) -> Response:
-        """Return the bytes with an ETag, or 304 to a client that has them."""
-        with self._lock:
-            if self._made is None:
-                body = self._make()
-                self._made = body, hashlib.sha256(body).hexdigest()
-            made = self._made
-        return signed_bytes(*made, immutable=False, mimetype=mimetype)
-
-
-def signed_bytes(body: bytes, name: str, *, immutable: bool, mimetype: str = DOCUMENT_TYPE) -> Response:
-    """Return signed bytes unchanged. `name` is the ETag. `immutable`: the bytes under this name never change."""
-    response = Response(body, mimetype=mimetype)
-    response.vary.add("Accept-Encoding")
-    if immutable:
-        cache_forever(response)
-    else:
-        response.cache_control.no_cache = True
-    # A weak ETag, because the same name stands for the plain and the gzip coding.
-    response.set_etag(name, weak=True)
-    response.make_conditional(request)
-    if response.status_code != HTTPStatus.NOT_MODIFIED and request.accept_encodings.quality("gzip") > 0:
-        packed = _packed.get(body)
-        if len(packed) < len(body):
-            response.set_data(packed)
-            response.content_encoding = "gzip"
-    return response
-
-
-class PackedBytes:
-    """Compressed bytes by the hash of the plain ones, the last used ones, at most `most` bytes of them.
-
-    A count would not do: a stranger who asks for more documents than fit makes the server compress each one again.
-    """
-
-    def __init__(self, most: int) -> None:
-        self._most, self._held, self._lock = most, 0, threading.Lock()
-        self._packed: OrderedDict[bytes, bytes] = OrderedDict()
-
-    def get(self, body: bytes) -> bytes:
-        """Return bytes compressed, or as they are if they are short. Requests at the same time wait for them."""
-        name = hashlib.sha256(body).digest()
-        with self._lock:
-            if name in self._packed:
-                self._packed.move_to_end(name)
-                return self._packed[name]
-            packed = gzip.compress(body, mtime=0) if len(body) >= _GZIP_MIN_BYTES else body
-            self._packed[name] = packed
-            self._held += len(packed)
-            while self._held > self._most and len(self._packed) > 1:
-                self._held -= len(self._packed.popitem(last=False)[1])
-            return packed
-
-    def held(self) -> list[bytes]:
-        """Return what is kept, the last used last."""
-        return list(self._packed.values())
-
-
-_packed = PackedBytes(most=64 * 2**20)
-
-
-def cache_forever(response: Response) -> None:
-    """Let clients cache a response for ever. Its path contains the hash of its bytes."""
-    response.cache_control.max_age = YEAR // SECOND
-    response.cache_control.public = True
-    response.cache_control.immutable = True
 
 
 def _start_request() -> None:

@@ -18,7 +18,7 @@ from typing import Any, TypeVar
 from flask import Flask, Response
 from flask_smorest import Api, Blueprint
 
-from server.api.flask_app import OnceMade
+from server.api.coded_bytes import OnceMade
 from server.problems import MEDIA_TYPE, find_type, install_error_handlers
 
 Document = dict[str, Any]

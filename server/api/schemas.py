@@ -190,13 +190,6 @@ class DeviceSchema(Schema):
     orders = fields.List(fields.Nested(OrderSchema))
 
 
-class EnrolledSchema(Schema):
-    """A tablet after enrolment or re-enrolment."""
-
-    dev = fields.String()
-    state = fields.String()
-
-
 class RingSchema(Schema):
     """The ring of tablets that get a version. Without parameters: all tablets."""
 

@@ -9,24 +9,36 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from collections.abc import Sequence
+from functools import partial
+from http import HTTPStatus
 from typing import Any
 
 from flask import Flask, Response, current_app, g, request
 from flask_smorest import Blueprint
 
 from server import problems
-from server.api import docs_page, health, openapi, schemas
+from server.api import docs_page, health, openapi, schemas, tablet_schemas
 from server.api.client_address import AddressFailures
-from server.api.flask_app import DOCUMENT_TYPE, cache_forever, current_services, signed_bytes
+from server.api.coded_bytes import (
+    DOCUMENT_TYPE,
+    bundle_response,
+    cache_forever,
+    code_bundle,
+    coded_json,
+    resumable,
+    signed_bytes,
+)
+from server.api.flask_app import current_services
 from server.flows.desks.routing import Rulebook
-from server.flows.forms import recordings
+from server.flows.forms import delivery, recordings
 from server.flows.intake import courier, sync_request
 from server.flows.intake.storage_budget import MIB, StorageBudget
 from server.flows.intake.sync_request import NumberRefusedError
-from server.flows.trust import documents, enrolment
+from server.flows.trust import documents, enrolment, first_pull
 from server.problems import Problem
 from sync.documents.enrolment import MAX_REQUEST_BYTES
 from sync.documents.receipt import ReceiptItem
+from sync.exchange.bundle_stream import Wanted
 from sync.exchange.messages import CONTENT_TYPE, SIGNATURE_HEADER, Message, write_refusal
 
 blueprint = Blueprint("tablets", __name__, description="Tablets")
@@ -125,14 +137,24 @@ def take_courier_file() -> dict[str, Any]:
 )
 @openapi.problems("http.too_many")
 @openapi.accepts(DOCUMENT_TYPE)
-@blueprint.response(201, schemas.EnrolledSchema)
-def enrol_tablet() -> dict[str, Any]:
-    """Enrol a tablet with a one-time code (SPEC 5.5)."""
+@blueprint.response(201, tablet_schemas.EnrolledSchema)
+def enrol_tablet() -> Response:
+    """Enrol a tablet with a one-time code (SPEC 5.5). The answer has the trust, for the tablet to check the pin."""
     services = current_services()
     # Any client may send this. The server parses and re-encodes the document before it can verify the signature.
     request.max_content_length = MAX_REQUEST_BYTES
     device = enrolment.enrol_device(services.db, request.get_data(), now=services.now())
-    return {"dev": device.dev, "state": device.state}
+    trust = documents.get_newest(services.db.read(), "trust").body.decode()
+    return coded_json({"dev": device.dev, "state": device.state, "trust": trust}, HTTPStatus.CREATED)
+
+
+@blueprint.get("/v1/enrolments/<dev>/documents")
+@openapi.problems("device.not_found", "device.not_certified")
+@blueprint.arguments(tablet_schemas.TrustHeldSchema, location="query")
+@blueprint.response(200, tablet_schemas.FirstPullSchema)
+def get_first_pull(held: dict[str, int], dev: str) -> Response:
+    """Get all that a certified tablet needs beside its forms: documents and the keys of its region (SPEC 12.1)."""
+    return coded_json(vars(first_pull.collect_documents(current_services().db, dev, trust=held["trust"])))
 
 
 @blueprint.get("/v1/enrolments/<dev>")
@@ -147,7 +169,7 @@ def get_certificate(dev: str) -> Response:
 @blueprint.put("/v1/enrolments/<dev>")
 @openapi.problems(*_DOCUMENT_PROBLEMS, "enrolment.wrong_device", "http.too_many")
 @openapi.accepts(DOCUMENT_TYPE)
-@blueprint.response(200, schemas.EnrolledSchema)
+@blueprint.response(200, tablet_schemas.ReadmittedSchema)
 def readmit_tablet(dev: str) -> dict[str, Any]:
     """Re-enrol a certified tablet that is missing on a restored server (SPEC 5.5)."""
     request.max_content_length = MAX_REQUEST_BYTES  # For the reason in enrol_tablet.
@@ -174,13 +196,35 @@ def list_trusts() -> dict[str, list[str]]:
     return {"trusts": documents.list_trusts(current_services().db)}
 
 
-@blueprint.get("/v1/forms/<form>/<sha>")
-@openapi.problems("form.unknown")
+@blueprint.get("/v1/forms")
+@openapi.problems("http.range_not_satisfiable")
+@blueprint.arguments(tablet_schemas.WantedFormsSchema, location="query")
 @blueprint.response(200, openapi.BYTES, content_type=DOCUMENT_TYPE)
+@blueprint.alt_response(206, schema=openapi.BYTES, content_type=DOCUMENT_TYPE)
+def get_forms(query: dict[str, str]) -> Response:
+    """Get several form versions in one stream (SPEC 12.2). With a `Range` header: the rest of it."""
+    wanted = [Wanted.parse(each) for each in query["want"].split(",")]
+    body = delivery.write_stream(current_services().db, wanted, code_bundle)
+    return resumable(Response(body, mimetype=DOCUMENT_TYPE), body)
+
+
+@blueprint.get("/v1/forms/<form>/<sha>")
+@openapi.problems("form.unknown", "http.range_not_satisfiable")
+@blueprint.response(200, openapi.BYTES, content_type=DOCUMENT_TYPE)
+@blueprint.alt_response(206, schema=openapi.BYTES, content_type=DOCUMENT_TYPE)
 def get_form(form: str, sha: str) -> Response:
     """Get a form version by its hash. Its signatures may be renewed (SPEC 5.4)."""
-    body = documents.form_bundle(current_services().db, form, sha)
-    return signed_bytes(body, hashlib.sha256(body).hexdigest(), immutable=False)
+    db = current_services().db
+    find = partial(delivery.find_dictionary, db.read())
+    return bundle_response(documents.form_bundle(db, form, sha), form, sha, find)
+
+
+@blueprint.get("/v1/keys")
+@blueprint.arguments(tablet_schemas.WantedKeysSchema, location="query")
+@blueprint.response(200, tablet_schemas.KeysSchema)
+def list_public_keys(query: dict[str, str]) -> Response:
+    """Get several keyrings' public keys by their hashes. A key that does not exist is left out."""
+    return coded_json({"keys": documents.list_public_keys(current_services().db.read(), query["want"].split(","))})
 
 
 @blueprint.get("/v1/keys/<sha256>")

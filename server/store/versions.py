@@ -154,6 +154,12 @@ def get_bytes_in_use(c: Connection, form: str, sha: str) -> bytes | None:
     return found["body"] if found else None
 
 
+def find_bytes_in_use(c: Connection, sha: str) -> bytes | None:
+    """Return the signed bytes of the version with this hash, of any form, if tablets use or used it."""
+    found = c.row("select body from versions where sha = ? and state in ('published', 'closing', 'retired')", [sha])
+    return found["body"] if found else None
+
+
 def list_in_use(c: Connection, form: str, version: str) -> list[FormVersion]:
     """Return the versions with this name that tablets use or used: at most one per channel, that of the field first."""
     sql = (

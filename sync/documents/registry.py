@@ -19,6 +19,8 @@ TYP = "chaski-1/registry+jws"
 NATIONAL = "national"
 # A restored server may have forgotten at most this many numbers of a registry or trust (SPEC 11.3).
 MAX_FORGOTTEN_NUMBERS = 1_000
+MAX_KEYS = 64
+"""The most keys in one request."""
 KINDS = ("child", "protection", "labour")
 _SITE = re.compile(r"[0-9]{0,6}")
 _KIND = re.compile("|".join(KINDS))
@@ -75,6 +77,19 @@ class Registry:
         near = [desk for desk in self.desks if desk.kind == wanted and ubigeo.startswith(desk.site)]
         chosen = max(near, key=lambda desk: len(desk.site), default=None)
         return self.keyrings[chosen.keyring if chosen else NATIONAL]
+
+    def keyrings_near(self, region: str) -> dict[str, Keyring]:
+        """Return by id the keyrings whose keys a tablet of this region must have before it works (SPEC 5.2).
+
+        They are those of the desks that serve the region, a part of it, or a larger area, and the national one.
+        """
+        near = {desk.keyring for desk in self.desks if region.startswith(desk.site) or desk.site.startswith(region)}
+        return {name: self.keyrings[name] for name in sorted(near | {NATIONAL})}
+
+    def keyring_on_board(self, ubigeo: str, kind: str, hashes: Collection[str]) -> Keyring:
+        """Return the keyring to seal to, by a tablet that has only the keys with these hashes (SPEC 5.2)."""
+        chosen = self.keyring_for(ubigeo, kind)
+        return chosen if chosen.key_sha256 in hashes else self.keyrings[NATIONAL]
 
 
 def sealed_to(queue_kinds: Collection[str]) -> str:

@@ -5,8 +5,8 @@ follows no redirect and does not parse the bodies it transports. The environment
 no password from there.
 """
 
-import zlib
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -15,6 +15,7 @@ from urllib3.exceptions import HTTPError
 from urllib3.util import SKIP_HEADER, Timeout
 
 from sync.errors import SyncError, join_sentences
+from sync.exchange import codings
 from sync.exchange.address import parse_address, parse_proxy
 from sync.exchange.connections import ANSWER_SECONDS, open_pool
 from sync.wire.encoding import strict_json
@@ -27,6 +28,8 @@ _WITHOUT_BODY = (204, 205)  # No answer to a question: an empty document is none
 SUPPRESSED_HEADERS = {"User-Agent": SKIP_HEADER, "Accept-Encoding": SKIP_HEADER}  # urllib3 would add them.
 # For error texts in the terminal. A sync leaves it out to spend fewer bytes.
 ENGLISH_HEADERS = {"Accept-Language": "en"}
+CODED_HEADERS = {"Accept-Encoding": f"{codings.ZSTD}, {codings.GZIP}", **ENGLISH_HEADERS}
+_PIECE_BYTES = 16 * 1024
 
 
 class RefusedError(SyncError):
@@ -68,11 +71,12 @@ class Reply:
 
     headers: Mapping[str, str]
     body: bytes
+    status: int = 200
 
     @property
     def content(self) -> bytes:
-        """The body without HTTP's content coding, which is the only one that a client asks for."""
-        return gunzip(self.body) if self.headers.get("content-encoding") == "gzip" else self.body
+        """The body without HTTP's content coding. Raise SyncError `transport.bad_coding` for one not asked for."""
+        return codings.decode(self.body, self.headers.get("content-encoding", codings.PLAIN), most=MAX_BODY_BYTES)
 
 
 class Transport:
@@ -96,7 +100,7 @@ class Transport:
 
     def get(self, path: str) -> bytes:
         """Fetch the bytes at `path`. The server may compress them on the way if that is shorter."""
-        return self.send("GET", path, headers={"Accept-Encoding": "gzip", **ENGLISH_HEADERS}).content
+        return self.send("GET", path, headers=CODED_HEADERS).content
 
     def send(self, method: str, path: str, body: bytes = b"", headers: Mapping[str, str] | None = None) -> Reply:
         """Make one request, without retries or redirects.
@@ -106,45 +110,84 @@ class Transport:
         """
         if len(body) > MAX_BODY_BYTES:
             raise SyncError("transport.too_large", f"{method} {path} would send more than {MAX_BODY_BYTES} bytes")
-        length = {} if method in ("GET", "DELETE") else {"Content-Length": str(len(body))}
-        sent = {"Host": self._host, **length, **(headers or {})}
-        up = _size(f"{method} {self._prefix}{path} HTTP/1.1", sent.items(), body)
-        try:
-            answer = self._pool.urlopen(
-                method,
-                self._prefix + path,
-                body=body or None,
-                headers={**SUPPRESSED_HEADERS, **sent},
-                redirect=False,
-                preload_content=False,
-                decode_content=False,
-            )
+        with _translated_errors(method, path):
+            answer = self._open(method, path, body, headers or {})
             content = _read(answer)
-        except (HTTPError, OSError, *BAD_CHUNK) as problem:
-            why = type(problem).__name__  # The library's own text is long and does not help people.
-            raise SyncError("transport.broken", f"{method} {path} had no complete response ({why})") from problem
-        down = _size(f"HTTP/1.1 {answer.status} {answer.reason}", answer.headers.items(), content)
-        self.traffic += Traffic(1, up, down)
+        return self._complete(method, path, answer, content)
+
+    @contextmanager
+    def stream(self, path: str, headers: Mapping[str, str]) -> Iterator[tuple[Reply, Iterator[bytes]]]:
+        """Fetch `path`; give the head of the response, and its body in pieces as they arrive.
+
+        Errors are those of `send`. If the connection breaks, the error follows after the last piece that came.
+        """
+        with _translated_errors("GET", path):
+            answer = self._open("GET", path, b"", headers)
+            refusal = None if 200 <= answer.status < 300 else _read(answer)
+        if refusal is not None:
+            self._complete("GET", path, answer, refusal)
+        self.traffic += Traffic(1, 0, _head_size(answer))
+        try:
+            yield _reply(answer, b""), self._pieces(path, answer)
+        finally:
+            if answer.length_remaining != 0:
+                answer.close()  # The rest is still being sent, so the connection cannot be used again.
+            answer.release_conn()
+
+    def _pieces(self, path: str, answer: BaseHTTPResponse) -> Iterator[bytes]:
+        left = MAX_BODY_BYTES
+        while True:
+            with _translated_errors("GET", path):
+                _require_length(answer)
+                piece = answer.read1(_PIECE_BYTES, decode_content=False)
+                if not piece:
+                    _require_end(answer)
+            if not piece:
+                return
+            self.traffic += Traffic(0, 0, len(piece))
+            left -= len(piece)
+            if left < 0:
+                raise SyncError("transport.too_large", f"GET {path} had a response of more than {MAX_BODY_BYTES} bytes")
+            yield piece
+
+    def _open(self, method: str, path: str, body: bytes, headers: Mapping[str, str]) -> BaseHTTPResponse:
+        length = {} if method in ("GET", "DELETE") else {"Content-Length": str(len(body))}
+        sent = {"Host": self._host, **length, **headers}
+        answer = self._pool.urlopen(
+            method,
+            self._prefix + path,
+            body=body or None,
+            headers={**SUPPRESSED_HEADERS, **sent},
+            redirect=False,
+            preload_content=False,
+            decode_content=False,
+        )
+        self.traffic += Traffic(0, _size(f"{method} {self._prefix}{path} HTTP/1.1", sent.items(), body), 0)
+        return answer
+
+    def _complete(self, method: str, path: str, answer: BaseHTTPResponse, content: bytes) -> Reply:
+        self.traffic += Traffic(1, 0, _head_size(answer) + len(content))
         if len(content) > MAX_BODY_BYTES:
             raise SyncError(
                 "transport.too_large", f"{method} {path} had a response of more than {MAX_BODY_BYTES} bytes"
             )
-        reply = Reply({name.lower(): value for name, value in answer.headers.items()}, content)
+        reply = _reply(answer, content)
         if not 200 <= answer.status < 300 or (method == "GET" and answer.status in _WITHOUT_BODY):
             raise RefusedError(answer.status, _problem(reply), reply)
         return reply
 
 
-def gunzip(data: bytes) -> bytes:
-    """Inflate gzip data up to the largest body allowed. Raise SyncError `transport.bad_gzip` past it."""
-    stream = zlib.decompressobj(wbits=31)
+@contextmanager
+def _translated_errors(method: str, path: str) -> Iterator[None]:
     try:
-        whole = stream.decompress(data, MAX_BODY_BYTES)
-    except zlib.error as problem:
-        raise SyncError("transport.bad_gzip", str(problem)) from problem
-    if not stream.eof or stream.unconsumed_tail:
-        raise SyncError("transport.bad_gzip", f"cut off, or longer than {MAX_BODY_BYTES} bytes")
-    return whole
+        yield
+    except (HTTPError, OSError, *BAD_CHUNK) as problem:
+        why = type(problem).__name__  # The library's own text is long and does not help people.
+        raise SyncError("transport.broken", f"{method} {path} had no complete response ({why})") from problem
+
+
+def _reply(answer: BaseHTTPResponse, content: bytes) -> Reply:
+    return Reply({name.lower(): value for name, value in answer.headers.items()}, content, answer.status)
 
 
 def _text(problem: Mapping[str, Any], name: str) -> str:
@@ -164,17 +207,30 @@ def _fields(wrong: Any, name: str = "") -> Iterator[str]:
 
 def _read(answer: BaseHTTPResponse) -> bytes:
     """Read a whole body, or one byte more than allowed. Raise ConnectionError if the response was cut off."""
-    if answer.length_remaining is None and not answer.chunked:
-        answer.close()
-        raise ConnectionError("its head gives no length, or was cut off")
+    _require_length(answer)
     content = answer.read(MAX_BODY_BYTES + 1, decode_content=False)
     if len(content) > MAX_BODY_BYTES:
         answer.close()  # The rest is still being sent, so the connection cannot be used again.
-    elif answer.length_remaining:
-        answer.close()
-        raise ConnectionError(f"{answer.length_remaining} bytes did not come")
+    else:
+        _require_end(answer)
     answer.release_conn()
     return content
+
+
+def _require_length(answer: BaseHTTPResponse) -> None:
+    if answer.length_remaining is None and not answer.chunked:
+        answer.close()
+        raise ConnectionError("its head gives no length, or was cut off")
+
+
+def _require_end(answer: BaseHTTPResponse) -> None:
+    if answer.length_remaining:
+        answer.close()
+        raise ConnectionError(f"{answer.length_remaining} bytes did not come")
+
+
+def _head_size(answer: BaseHTTPResponse) -> int:
+    return _size(f"HTTP/1.1 {answer.status} {answer.reason}", answer.headers.items(), b"")
 
 
 def _size(first: str, headers: Iterable[tuple[str, str]], body: bytes) -> int:

@@ -24,14 +24,22 @@ def fetch_trusts(get: Callable[[str], bytes], held: Trust | None, pin: str) -> t
     `get` fetches an address of the server. The reader holds `held`, or only the pin of roots. Raises SyncError if the
     newest trust follows from neither.
     """
-    newest = Document.parse(get("/v1/trust"))
+    return follow_trusts(get, (Document.parse(get("/v1/trust")),), held, pin)
+
+
+def follow_trusts(
+    get: Callable[[str], bytes], offered: Sequence[Document], held: Trust | None, pin: str
+) -> tuple[Document, ...]:
+    """Return the offered trusts if they follow from what the reader holds; if roots changed, fetch those between."""
+    if not offered:
+        return fetch_trusts(get, held, pin)
     try:
-        trust.accept(newest, held, pin)
+        trust.accept_chain(offered, held, pin)
     except SyncError as wrong:
         if wrong.code not in _ROOTS_DIFFER:
             raise
         return _fetch_chain(get, held, pin, wrong)
-    return (newest,)
+    return tuple(offered)
 
 
 def _fetch_chain(get: Callable[[str], bytes], held: Trust | None, pin: str, wrong: SyncError) -> tuple[Document, ...]:

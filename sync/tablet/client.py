@@ -5,7 +5,7 @@
 
 import time
 from collections.abc import Callable, Mapping, Sequence, Set
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import replace
 from datetime import date
 from functools import cached_property
@@ -16,7 +16,7 @@ from typing import Self
 from screening_forms.compiled_form import CompiledForm
 from screening_forms.engine.evaluator import Answer, Engine, FilledForm
 from screening_forms.errors import AnswerError
-from sync.documents import enrolment, registry
+from sync.documents import registry, trust
 from sync.documents.enrolment import Invitation
 from sync.documents.signed import Document
 from sync.envelope import seal
@@ -25,14 +25,15 @@ from sync.envelope.dropped_answers import drop_answers
 from sync.envelope.verify import ChainPosition
 from sync.errors import SyncError
 from sync.exchange.messages import Response
-from sync.exchange.transport import ENGLISH_HEADERS, Transport
-from sync.exchange.trust_chain import fetch_trusts
-from sync.keys.key_files import load_secret, save_secret
+from sync.exchange.transport import Transport
+from sync.keys.key_files import load_secret
 from sync.keys.key_pairs import SigningKey
 from sync.tablet import courier, orders
 from sync.tablet.courier import HandOver, TakenReceipts
 from sync.tablet.drafts import Drafts
+from sync.tablet.enrolling import request_enrolment
 from sync.tablet.form_cache import FormCache, check_usable
+from sync.tablet.keyring_keys import fetch_other_keys
 from sync.tablet.outbox import Outbox
 from sync.tablet.outbox_records import StatusUpdate
 from sync.tablet.recordings import Recordings
@@ -130,25 +131,20 @@ class Tablet:
         accepted = Invitation.parse(invitation)
         if self._store_path.exists() and self.outbox.documents.get("certificate"):
             raise SyncError("tablet.certified", "a registrar has certified this tablet already")
-        with closing(Transport(accepted.url, proxy=self._proxy)) as transport:
-            fetch_trusts(transport.get, None, accepted.pin)
-            self._create()
-            transport.send(
-                "POST",
-                "/v1/enrolments",
-                enrolment.write_enrolment_request(accepted.code, self._key).to_bytes(),
-                ENGLISH_HEADERS,
-            )
-        vars(self).pop("transport", None)
-        self.outbox.documents.update({"invitation": invitation.strip().encode()})
-        return self._key.public.words()
-
-    def _create(self) -> None:
-        self._store_path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        folder = self._store_path.parent
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        try:
+            with closing(Transport(accepted.url, proxy=self._proxy)) as transport:
+                trusted = request_enrolment(transport, accepted, self._key_file)
+        except SyncError:
+            with suppress(OSError):  # Only if it is empty: then nothing of a tablet is in it.
+                folder.rmdir()
+            raise
         if not self._store_path.exists():
             self.outbox = Outbox(self._store_path)
-        if not self._key_file.exists():
-            save_secret(self._key_file, SigningKey.generate())
+        vars(self).pop("transport", None)
+        self.outbox.documents.update({"invitation": invitation.strip().encode(), "trust": trusted})
+        return self._key.public.words()
 
     def pull(self) -> PullResult:
         """Fetch and verify all documents that the tablet works with. A document that fails raises and changes nothing.
@@ -158,12 +154,12 @@ class Tablet:
         """
         if self.outbox.orders.tablet_state().wiping:
             raise SyncError("tablet.wiped", WIPING)
-        documents = self._fetch_documents()
-        if documents is None:
+        fetched = self._fetch_documents()
+        if fetched is None:
             return PullResult(certified=False)
-        updated = update_documents(
-            replace(documents, wiped=False), self._document_source(self.drafts.bundle_names(), again=True)
-        )
+        documents, keys = fetched
+        source = self._document_source(self.drafts.bundle_names(), again=True, keys=keys)
+        updated = update_documents(replace(documents, wiped=False), source)
         self.outbox.orders.allow_forms_again()
         documents, missing = self._require_certified(), self._update_recordings()
         numbers = documents.trust.number, documents.registry.number, documents.manifest.number
@@ -210,7 +206,8 @@ class Tablet:
             raise AnswerError(", ".join(filled.missing), "falta una respuesta obligatoria")
         route = build_route(form, sha, filled, taken)
         kind = registry.sealed_to(filled.values.get("queue_kinds", "").split())
-        keyring = documents.registry.keyring_for(place_of(form, filled), kind)
+        on_board = [name.removeprefix("key/") for name in self.outbox.documents.list_names()]
+        keyring = documents.registry.keyring_on_board(place_of(form, filled), kind, on_board)
         recipient = keyring.public(self._require_document(f"key/{keyring.key_sha256}"))
         instance = drop_answers(scorer.write_instance(filled), form.route, form.omit_route)
         device = self._key
@@ -263,7 +260,7 @@ class Tablet:
             wiped=state.wiped,
             copied=state.copied,
             refused=self._forms.list_refused(documents.named, documents.versions) if documents else (),
-            recordings_missing=len(self.recordings.missing(self._forms.list_recordings())),
+            recordings_missing=len(self.recordings.missing(self._forms.list_recordings(self.drafts.bundle_names()))),
             **dict(zip(("handed_over", "handed_over_at"), self.outbox.envelopes.last_handed_over(), strict=True)),
         )
 
@@ -286,7 +283,7 @@ class Tablet:
             orders.finish_wipe(self.outbox, *self._wiped_folders)
         updated = self._accept_documents(self._require_certified(), delivered.response)
         self._execute_orders(delivered.response.orders)
-        documents, missing = self._require_certified(), self._update_recordings()
+        documents, missing = self._require_certified(), self._fetch_rest()
         if delivered.refused is not None:
             raise delivered.refused
         traffic, state = self.transport.traffic - before, self.outbox.orders.tablet_state()
@@ -320,27 +317,37 @@ class Tablet:
 
         That happens when a registrar was replaced: then the stored certificate needs a new signature too.
         """
+        keys: Mapping[str, bytes] = {}
         try:
             accepted = accept_response(documents, response, dev=self._key.kid)
         except SyncError:
             fetched = self._fetch_documents()
             if fetched is None:
                 raise
-            accepted = fetched
+            accepted, keys = fetched
         return update_documents(
-            accepted, self._document_source(frozenset() if accepted.wiped else self.drafts.bundle_names())
+            accepted, self._document_source(frozenset() if accepted.wiped else self.drafts.bundle_names(), keys=keys)
         )
 
-    def _fetch_documents(self) -> TrustedDocuments | None:
-        pin, held = self._invitation().pin, self._trusted_documents()
-        return fetch_documents(self.transport, held, pin=pin, dev=self._key.kid)
+    def _fetch_documents(self) -> tuple[TrustedDocuments, dict[str, bytes]] | None:
+        pin, held, enrolled = self._invitation().pin, self._trusted_documents(), self.outbox.documents.get("trust")
+        known = trust.reopen(Document.parse(enrolled)) if enrolled is not None else None
+        return fetch_documents(self.transport, held, known, pin=pin, dev=self._key.kid)
 
-    def _document_source(self, keep: Set[str], *, again: bool = False) -> DocumentSource:
-        return DocumentSource(self.outbox, self.transport, check_usable, keep, self._clock(), again)
+    def _document_source(
+        self, keep: Set[str], *, again: bool = False, keys: Mapping[str, bytes] | None = None
+    ) -> DocumentSource:
+        return DocumentSource(self.outbox, self.transport, check_usable, keep, self._clock(), again, keys or {})
+
+    def _fetch_rest(self) -> int:
+        """Fetch what no screening waits for: keys of other regions, then recordings; return how many of these miss."""
+        fetch_other_keys(self._require_certified().keyrings, self.outbox.documents, self.transport)
+        return self._update_recordings()
 
     def _update_recordings(self) -> int:
         """Fetch the recordings of the stored forms and delete others; return how many are missing."""
-        named = {} if self.outbox.orders.tablet_state().wiping else self._forms.list_recordings()
+        wiping = self.outbox.orders.tablet_state().wiping
+        named = {} if wiping else self._forms.list_recordings(self.drafts.bundle_names())
         self.recordings.remove_others(named)
         self.recordings.fetch(named, self.transport)
         return len(self.recordings.missing(named))

@@ -8,6 +8,10 @@ from collections.abc import Iterable, Mapping
 
 from sync.tablet.form_selection import FormSelection, VersionRefusal
 from sync.tablet.outbox_database import transaction
+from sync.wire.encoding import strict_json
+
+FORMER = "former"
+"""The name under which the former versions are listed."""
 
 
 class DocumentStore:
@@ -43,6 +47,10 @@ class DocumentStore:
         """Return the bytes stored under `name`, or None."""
         row = self._db.execute("SELECT body FROM held WHERE name = ?", (name,)).fetchone()
         return bytes(row[0]) if row else None
+
+    def former_versions(self) -> dict[str, str]:
+        """Return the hash of the version that was in use before, by form id."""
+        return {form: str(sha) for form, sha in strict_json(self.get(FORMER) or b"{}").items()}
 
     def list_names(self) -> frozenset[str]:
         """Return the names of all stored documents."""

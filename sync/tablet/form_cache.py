@@ -3,7 +3,7 @@
 `sync.tablet.client` calls it, so that each version is loaded once.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 
 from screening_forms.compiled_form import CompiledForm, left_out_sentences
 from screening_forms.engine.evaluator import Engine, load_engine
@@ -48,9 +48,14 @@ class FormCache:
             RefusedForm(form, sha, codes[sha], versions.get(form, "")) for form, sha in named.items() if sha in codes
         )
 
-    def list_recordings(self) -> dict[str, Recording]:
-        """Return every recording that a stored version names, by its hash."""
-        names = sorted(name for name in self._outbox.documents.list_names() if name.startswith("bundle/"))
+    def list_recordings(self, drafted: Set[str] = frozenset()) -> dict[str, Recording]:
+        """Return every recording that a version in use or `drafted` names, by its hash.
+
+        A version that was in use before is on board too, but without its recordings: they are large.
+        """
+        stored = self._outbox.documents
+        former = {f"bundle/{sha}" for sha in stored.former_versions().values()} - drafted
+        names = sorted(name for name in stored.list_names() - former if name.startswith("bundle/"))
         return {each.sha256: each for name in names for each in self._recordings_of(name.removeprefix("bundle/"))}
 
     def _recordings_of(self, sha: str) -> tuple[Recording, ...]:

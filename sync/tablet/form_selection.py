@@ -13,7 +13,7 @@ from sync.errors import SyncError
 from sync.exchange.transport import RefusedError
 
 RETRY_INTERVAL = DAY  # The server or a machine on the way may have been at fault, so the tablet tries again.
-_CONNECTION_ERRORS = ("transport.unreachable", "transport.broken")
+CONNECTION_ERRORS = ("transport.unreachable", "transport.broken", "transport.too_slow")
 
 
 @dataclass(frozen=True)
@@ -74,4 +74,4 @@ def select_versions(
 def _is_connection_error(wrong: SyncError) -> bool:
     if isinstance(wrong, RefusedError):
         return wrong.code != "form.unknown"
-    return wrong.code in _CONNECTION_ERRORS
+    return wrong.code in CONNECTION_ERRORS

@@ -55,6 +55,7 @@ class OrderStore:
             self._db.execute("DELETE FROM in_use")
             self._db.execute("DELETE FROM refused")
             self._db.execute("DELETE FROM held WHERE name LIKE 'bundle/%' OR name LIKE 'key/%'")
+            self._db.execute("DELETE FROM held WHERE name IN ('former', 'download')")
         clean = leave_no_log(self._db, self._path)
         if complete and clean:
             with transaction(self._db):

@@ -7,22 +7,28 @@ stored documents stay. `sync.tablet.client` calls it.
 from collections.abc import Callable, Mapping, Set
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from functools import partial
 
 from sync.documents import bundle, enrolment, manifest, registry, trust
 from sync.documents.enrolment import Certificate
 from sync.documents.manifest import Manifest
-from sync.documents.registry import Registry
+from sync.documents.registry import Keyring, Registry
 from sync.documents.signed import Document
 from sync.documents.trust import Trust
 from sync.errors import SyncError
 from sync.exchange.messages import Response
 from sync.exchange.transport import RefusedError, Transport
-from sync.exchange.trust_chain import fetch_trusts
+from sync.exchange.trust_chain import follow_trusts
+from sync.tablet.document_store import FORMER, DocumentStore
+from sync.tablet.form_download import FormDownload
 from sync.tablet.form_selection import FormSelection, select_versions
+from sync.tablet.keyring_keys import by_hash, collect_keys, key_name
 from sync.tablet.outbox import Outbox
+from sync.wire.encoding import canonical, strict_json
+from sync.wire.json_object import TEXT, JsonObject
 
 DOCUMENTS = ("trust", "registry", "manifest", "certificate")
+MAX_FORMS_GONE = 16
+"""Of so many forms that the manifest no longer names, the last version stays on board."""
 
 
 @dataclass(frozen=True)
@@ -40,6 +46,11 @@ class TrustedDocuments:
     certificate: Certificate
     wiped: bool = False
     versions: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def keyrings(self) -> tuple[Keyring, ...]:
+        """The keyrings of the registry that this tablet may seal to."""
+        return () if self.wiped else tuple(self.registry.keyrings.values())
 
     @property
     def named(self) -> dict[str, str]:
@@ -100,27 +111,27 @@ def accept_response(held: TrustedDocuments, response: Response, *, dev: str) -> 
 
 
 def fetch_documents(
-    transport: Transport, held: TrustedDocuments | None, *, pin: str, dev: str
-) -> TrustedDocuments | None:
-    """Fetch and verify the newest of all four documents; None until a registrar has certified the tablet.
+    transport: Transport, held: TrustedDocuments | None, known: Trust | None, *, pin: str, dev: str
+) -> tuple[TrustedDocuments, dict[str, bytes]] | None:
+    """Fetch the newest of all four documents, and public keys by their hashes; None until a registrar has certified.
 
-    `pin` is the invitation's. It counts only while no trust is held.
+    `known` is the trust that the tablet holds since its enrolment. Only without one, `pin` counts, the invitation's.
     """
     try:
-        certificate = transport.get(f"/v1/enrolments/{dev}")
+        answer = transport.get(f"/v1/enrolments/{dev}/documents?trust={known.number if known else 0}")
     except RefusedError as refused:
         if refused.code == "device.not_certified":
             return None
         raise
-    known = held.trust if held else None
-    trusts = fetch_trusts(transport.get, known, pin)
-    offered = {
-        "trust": trusts[-1],
-        "registry": Document.parse(transport.get("/v1/registry")),
-        "manifest": Document.parse(transport.get("/v1/manifest")),
-        "certificate": Document.parse(certificate),
-    }
-    return verify_all(offered, held, trusted=trust.accept_chain(trusts, known, pin), dev=dev)
+    told = JsonObject(strict_json(answer), "the documents")
+    offered = {name: Document.parse(told.text(name, TEXT).encode()) for name in DOCUMENTS[1:]}
+    trusts = tuple(Document.parse(each.encode()) for each in told.texts("trusts", TEXT))
+    if known is None or trusts:
+        trusts = follow_trusts(transport.get, trusts, known, pin)
+        trusted, offered["trust"] = trust.accept_chain(trusts, known, pin), trusts[-1]
+    else:
+        trusted = known
+    return verify_all(offered, held, trusted=trusted, dev=dev), by_hash(told.texts("keys", TEXT))
 
 
 @dataclass(frozen=True)
@@ -128,7 +139,8 @@ class DocumentSource:
     """Where trusted documents are stored and where new ones come from; `now` is the tablet's clock (ms).
 
     `usable` gets a form id and the verified payload of its new bundle, and raises if the tablet cannot run it. `keep`
-    names bundles to store although they are no longer in use. With `again`, recent refusals are tried again.
+    names bundles to store although they are no longer in use. With `again`, recent refusals are tried again. `keys`
+    are public keys that came with the documents, by their hashes.
     """
 
     outbox: Outbox
@@ -137,55 +149,99 @@ class DocumentSource:
     keep: Set[str]
     now: int
     again: bool = False
-
-    def bundle(self, documents: TrustedDocuments, form: str, sha: str) -> bytes:
-        """Return a version's verified bundle: the stored one, else the server's, which may have other signatures."""
-        on_board = self.outbox.documents.get(f"bundle/{sha}")
-        with suppress(SyncError):
-            if on_board is not None:
-                return self._checked(documents, form, sha, on_board)
-        return self._checked(documents, form, sha, self.transport.get(f"/v1/forms/{form}/{sha}"))
-
-    def _checked(self, documents: TrustedDocuments, form: str, sha: str, body: bytes) -> bytes:
-        payload = bundle.accept(Document.parse(body), documents.trust, sha)
-        if documents.versions.get(form) != sha:
-            self.usable(form, payload)
-        return body
+    keys: Mapping[str, bytes] = field(default_factory=dict)
 
 
 def update_documents(documents: TrustedDocuments, source: DocumentSource) -> tuple[str, ...]:
-    """Fetch missing bundles and keys, then store all documents in one transaction; return the names of new ones."""
-    outbox = source.outbox
-    held, before = outbox.documents.list_names(), outbox.documents.form_selection()
+    """Fetch missing bundles and keys, then store all documents in one transaction; return the names of new ones.
+
+    A bundle is stored as soon as it has arrived, but it is in use only after this transaction.
+    """
+    store = source.outbox.documents
+    before = store.form_selection()
     wanted = {name: document.to_bytes() for name, document in documents.signed.items()}
-    changed = {name for name, body in wanted.items() if body != outbox.documents.get(name)}
+    changed = {name for name, body in wanted.items() if body != store.get(name)}
     # A new trust or manifest may change earlier decisions, so all versions are checked again.
-    taken = select_forms(documents, source, before, again=source.again or not changed.isdisjoint(("trust", "manifest")))
-    wanted |= {f"bundle/{sha}": body for sha, body in taken.bundles.items()}
-    keyrings = () if documents.wiped else documents.registry.keyrings.values()
-    keys = {f"key/{keyring.key_sha256}": keyring for keyring in keyrings}
-    for name in keys.keys() - held:
-        wanted[name] = keys[name].public(source.transport.get(f"/v1/keys/{keys[name].key_sha256}")).raw
-    new = {name: body for name, body in wanted.items() if body != outbox.documents.get(name)}
-    used = {f"bundle/{sha}" for sha in taken.in_use.values()} | keys.keys() | source.keep
-    outdated = {name for name in held if name.startswith(("bundle/", "key/"))} - used
+    taken, arrived = select_forms(
+        documents, source, before, again=source.again or not changed.isdisjoint(("trust", "manifest"))
+    )
+    near = () if documents.wiped else documents.registry.keyrings_near(documents.certificate.region)
+    wanted |= collect_keys(documents.keyrings, near, store, source.transport, source.keys)
+    former = _list_former(documents, store, taken)
+    wanted[FORMER] = canonical(former)
+    new = {name: body for name, body in wanted.items() if body != store.get(name)}
+    keys = {key_name(keyring) for keyring in documents.keyrings}
+    used = {f"bundle/{sha}" for sha in (*taken.in_use.values(), *former.values())} | keys | source.keep
+    outdated = {name for name in store.list_names() if name.startswith(("bundle/", "key/"))} - used
     if new or outdated or (taken.in_use, taken.refused) != (before.in_use, before.refused):
-        outbox.documents.update(new, outdated, taken)
-    return tuple(sorted(new))
+        store.update(new, outdated, taken)
+    return tuple(sorted({name for name in new if name != FORMER} | {f"bundle/{sha}" for sha in arrived}))
+
+
+def _list_former(documents: TrustedDocuments, store: DocumentStore, taken: FormSelection) -> dict[str, str]:
+    """Return the version of each form that was in use before: a halt or a way back then costs no download."""
+    if documents.wiped:
+        return {}
+    left = {form: sha for form, sha in documents.versions.items() if taken.in_use.get(form) != sha}
+    former = {**store.former_versions(), **left}
+    kept = [(form, sha) for form, sha in former.items() if taken.in_use.get(form) != sha]
+    # Of forms without a version in use only some are kept, so that their number cannot grow for ever.
+    gone = [form for form, _ in kept if form not in taken.in_use]
+    return {form: sha for form, sha in kept if form not in gone[:-MAX_FORMS_GONE]}
 
 
 def select_forms(
     documents: TrustedDocuments, source: DocumentSource, before: FormSelection, *, again: bool
-) -> FormSelection:
-    """Choose among the form versions that the manifest names, and collect refusals; this stores nothing."""
+) -> tuple[FormSelection, frozenset[str]]:
+    """Choose among the form versions that the manifest names; return also the versions that arrived now."""
     not_retried = {} if again else {sha: each for sha, each in before.refused.items() if each.is_recent(source.now)}
     doubted = {*documents.versions.values()} if again else {*before.refused}
-    fetch = partial(source.bundle, documents)
-    return select_versions(
-        documents.named,
-        documents.versions,
-        fetch,
-        doubted=doubted,
-        not_retried=not_retried,
-        now=source.now,
-    )
+    bundles = Bundles(documents, source)
+
+    def select(fetch: Callable[[str, str], bytes]) -> FormSelection:
+        return select_versions(
+            documents.named, documents.versions, fetch, doubted=doubted, not_retried=not_retried, now=source.now
+        )
+
+    select(bundles.find_on_board)
+    bundles.fetch_missing()
+    return select(bundles.get_bundle), frozenset(bundles.download.taken)
+
+
+class Bundles:
+    """The bundles that a selection of versions needs: those on board, and the others in one download."""
+
+    def __init__(self, documents: TrustedDocuments, source: DocumentSource) -> None:
+        self._documents, self._source = documents, source
+        self._on_board, self._missing = dict[str, bytes](), dict[str, str]()
+        store = source.outbox.documents
+        before = {**store.former_versions(), **documents.versions}
+        former = {sha: before[form] for form, sha in documents.named.items() if form in before}
+        self.download = FormDownload(store, source.transport, self._accept, former, [*documents.versions.values()])
+
+    def find_on_board(self, form: str, sha: str) -> bytes:
+        """Return the bundle on board, verified, or note that it has to be fetched."""
+        self._missing[sha] = form
+        with suppress(SyncError):
+            if (body := self._source.outbox.documents.get(f"bundle/{sha}")) is not None:
+                self._accept(sha, body)
+                self._on_board[sha] = body
+                del self._missing[sha]
+        return b""
+
+    def fetch_missing(self) -> None:
+        """Fetch what is not on board, in one request."""
+        if self._missing:
+            self.download.fetch(self._missing)
+
+    def get_bundle(self, form: str, sha: str) -> bytes:
+        """Return a bundle, or raise the error for which it was refused."""
+        if sha in self.download.refused:
+            raise self.download.refused[sha]
+        return self._on_board[sha] if sha in self._on_board else self.download.taken[sha]
+
+    def _accept(self, sha: str, body: bytes) -> None:
+        form = self._missing[sha]
+        payload = bundle.accept(Document.parse(body), self._documents.trust, sha)
+        if self._documents.versions.get(form) != sha:
+            self._source.usable(form, payload)

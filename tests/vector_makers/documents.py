@@ -8,7 +8,7 @@ from sync.documents.registry import Desk, Keyring
 from sync.documents.signed import Document, sign
 from sync.documents.trust import Signer
 from sync.durations import DAY
-from sync.keys.key_pairs import SigningKey
+from sync.keys.key_pairs import SealKey, SigningKey
 from sync.wire.encoding import b64u, canonical, unb64u
 from vector_makers.fixed_inputs import (
     AUTHOR,
@@ -275,6 +275,50 @@ REGISTRY_MEMBERS: dict[str, Any] = {
     "revoked": [],
     "issued": NOW,
 }
+
+
+def region_cases() -> dict[str, Case]:
+    rings = REGISTRY_MEMBERS["keyrings"]
+    desks = [
+        *REGISTRY_MEMBERS["desks"],
+        Desk("21", "protection", "21-protection"),
+        Desk("", "labour", "labour"),
+    ]
+    named = [*rings, Keyring.of("21-protection", 1, KEYRING.public), Keyring.of("labour", 1, MEMBER.public)]
+    asked = [["170204", "protection"], ["170204", "child"], ["211001", "review"], ["150101", "labour"]]
+
+    def of(region: str, about: str, near: list[str], sealed_to: list[str], **members: Any) -> Case:
+        body = signed(registry.make(**{**REGISTRY_MEMBERS, **members}), registry.TYP, REGISTRAR)
+        given = {"trust": text(TRUST), "registry": text(body), "region": region, "asked": asked}
+        return case("region_keys", "ok", about, given, {"keyrings": near, "sealed_to": sealed_to})
+
+    far = [Keyring.of("21-protection", 1, SealKey.from_seed(bytes(32)).public)]
+    members: dict[str, Any] = {"keyrings": [*named[:3], *far, named[4]], "desks": desks}
+    return {
+        "of_a_region": of(
+            "17",
+            "The desks of the region and of its parts, and those of the whole country.",
+            ["17-protection", "1702-child", "labour", "national"],
+            ["17-protection", "1702-child", "national", "labour"],
+            **members,
+        ),
+        "of_a_province": of(
+            "1701",
+            "A desk of another province of the region is not near; a missing key leads to the national keyring.",
+            ["17-protection", "labour", "national"],
+            ["17-protection", "1702-child", "national", "labour"],
+            **members,
+        ),
+        "without_desks": of("17", "Only the national one.", ["national"], ["national"] * 4, desks=[]),
+        "same_key": of(
+            "17",
+            "A key that two keyrings share is on board for both: keys count by their hash.",
+            ["17-protection", "1702-child", "labour", "national"],
+            ["17-protection", "1702-child", "21-protection", "labour"],
+            keyrings=named,
+            desks=desks,
+        ),
+    }
 
 
 def registry_cases() -> dict[str, Case]:

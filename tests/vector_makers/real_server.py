@@ -21,8 +21,9 @@ from sync.documents.enrolment import Certificate
 from sync.documents.signed import Document
 from sync.documents.trust import Trust
 from sync.errors import SyncError
+from sync.exchange.bundle_stream import Piece, Wanted
 from sync.exchange.messages import Message, Request, read_response, write_request
-from sync.exchange.transport import RefusedError
+from sync.exchange.transport import Reply
 from sync.keys.key_pairs import RouteKey, SigningKey, VerifyKey
 from sync.tablet.form_selection import FormSelection
 from sync.tablet.orders import execute
@@ -146,7 +147,7 @@ def worked_with(given: dict[str, Any]) -> dict[str, Any]:
         documents = TrustedDocuments({}, trusted, registered, offered, certificate, versions=in_use)
         server: Any = _Forms(given["served"])
         source = DocumentSource(outbox, server, lambda form, payload: None, frozenset(), given["now"])
-        taken = select_forms(documents, source, outbox.documents.form_selection(), again=True)
+        taken, _ = select_forms(documents, source, outbox.documents.form_selection(), again=True)
     refused = {sha: refusal.code for sha, refusal in taken.refused.items()}
     return {"in_use": taken.in_use, "refused": refused, "old": trusted.is_expired(given["now"])}
 
@@ -157,11 +158,14 @@ class _Forms:
     def __init__(self, served: dict[str, str]) -> None:
         self._served = served
 
-    def get(self, path: str) -> bytes:
-        sha = path.rpartition("/")[2]
-        if sha not in self._served:
-            raise RefusedError(404, {"code": "form.unknown"})
-        return self._served[sha].encode()
+    @contextmanager
+    def stream(self, path: str, headers: dict[str, str]) -> Iterator[tuple[Reply, Iterator[bytes]]]:
+        wanted = [Wanted.parse(each).sha for each in path.partition("want=")[2].split(",")]
+        pieces = [
+            Piece(sha, "", self._served[sha].encode()) if sha in self._served else Piece(sha, code="form.unknown")
+            for sha in wanted
+        ]
+        yield Reply({}, b""), (piece.to_bytes() for piece in pieces)
 
 
 def obeyed(given: dict[str, Any]) -> dict[str, Any]:

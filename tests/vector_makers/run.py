@@ -8,9 +8,16 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from vector_makers.bundle_streams import stream_cases
 from vector_makers.courier import courier_file_cases, courier_receipt_cases, courier_request_cases
 from vector_makers.curve_points import curve_cases
-from vector_makers.documents import document_cases, key_document_cases, registry_cases, trust_cases
+from vector_makers.documents import (
+    document_cases,
+    key_document_cases,
+    region_cases,
+    registry_cases,
+    trust_cases,
+)
 from vector_makers.dropped_answers import drop_cases
 from vector_makers.exchange import exchange_cases, lost_cases, take_in_cases
 from vector_makers.fixed_inputs import Case
@@ -45,6 +52,8 @@ def all_cases(sealed_once: dict[str, str]) -> dict[str, Case]:
         "trust": trust_cases(),
         "reopened": reopened_cases(),
         "registry": registry_cases(),
+        "region_keys": region_cases(),
+        "stream": stream_cases(),
         "keyring_key": key_document_cases(),
         "manifest": manifest_cases(),
         "bundle": bundle_cases(),

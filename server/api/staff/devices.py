@@ -12,7 +12,8 @@ from flask import Response, request
 from flask_smorest import Blueprint
 
 from server.api import openapi, schemas
-from server.api.flask_app import DOCUMENT_TYPE, current_services
+from server.api.coded_bytes import DOCUMENT_TYPE
+from server.api.flask_app import current_services
 from server.api.staff import auth
 from server.api.staff.pages import NEXT_PAGE, answer_page
 from server.flows.operations import reports

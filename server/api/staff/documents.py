@@ -13,7 +13,8 @@ from flask import Response, request
 from flask_smorest import Blueprint
 
 from server.api import openapi, schemas
-from server.api.flask_app import DOCUMENT_TYPE, current_services, signed_bytes
+from server.api.coded_bytes import DOCUMENT_TYPE, signed_bytes
+from server.api.flask_app import current_services
 from server.api.staff import auth
 from server.flows.forms import rollouts, versions
 from server.flows.forms.rollouts import Ring

@@ -14,7 +14,8 @@ from flask.views import MethodView
 from flask_smorest import Blueprint
 
 from server.api import openapi
-from server.api.flask_app import DOCUMENT_TYPE, current_services
+from server.api.coded_bytes import DOCUMENT_TYPE
+from server.api.flask_app import current_services
 from server.api.schemas import AskChallengeSchema, MeSchema, PersonSchema, SignInSchema
 from server.api.staff import auth
 from server.flows.people import accounts, sign_in

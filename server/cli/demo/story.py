@@ -151,12 +151,14 @@ def enrol_tablet(demo: Demo) -> Iterator[str]:
         )
         approve_tablet(demo, words)
         pulled = tablet.pull()
+        synced = tablet.sync()  # In the office: it brings the keys of all other desks.
     yield check("the registrar compared the words and certified the tablet", pulled.certified)
     yield check(
         f"verified on the tablet: trust {pulled.trust}, registry {pulled.registry}, manifest {pulled.manifest}, "
         + ", ".join(f"{form.form} {form.version}" for form in pulled.forms),
         [form.form for form in pulled.forms] == [FORM],
     )
+    yield check("the first sync brought the keys of the desks of all regions", synced.requests == 2)
 
 
 def _enrol_second_tablet(invitation: str) -> None:

@@ -7,7 +7,7 @@ document. The manifest is the only document that the server signs itself.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 
 from server.database.connection import Connection, Database
 from server.flows.trust import enrolment, numbers, orphans
@@ -22,6 +22,7 @@ from sync.documents.registry import MAX_FORGOTTEN_NUMBERS, Registry
 from sync.documents.signed import Document, require_not_older
 from sync.documents.trust import Trust
 from sync.durations import DAY
+from sync.wire.encoding import b64u
 
 # The numbers that a tablet reports: of each document, and of the last order that it carried out.
 NUMBERED = (*documents.KINDS, "orders")
@@ -187,6 +188,13 @@ def list_trusts(db: Database) -> list[str]:
     return [stored.body.decode() for stored in documents.list_above(db.read(), "trust", 0)]
 
 
+def list_trusts_above(connection: Connection, number: int) -> list[str]:
+    """Return the text of the trusts that a tablet with this number lacks, rising; the newest one if it has none."""
+    if number:
+        return [stored.body.decode() for stored in documents.list_above(connection, "trust", number)]
+    return [get_newest(connection, "trust").body.decode()]
+
+
 def trust_in_force(connection: Connection) -> Trust:
     """Return the newest trust. It was verified when it was stored."""
     return trust.read(Document.parse(get_newest(connection, "trust").body))
@@ -208,6 +216,12 @@ def form_bundle(db: Database, form_id: str, sha: str) -> bytes:
     if body is None:
         raise Problem("form.unknown", f"{form_id} {sha}")
     return body
+
+
+def list_public_keys(connection: Connection, hashes: Iterable[str]) -> list[str]:
+    """Return the keyrings' public keys with these hashes as base64url, without those that do not exist."""
+    found = (keyrings.get_public_key(connection, sha256) for sha256 in hashes)
+    return [b64u(raw) for raw in found if raw is not None]
 
 
 def get_public_key(db: Database, sha256: str) -> bytes:

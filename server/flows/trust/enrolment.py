@@ -146,6 +146,14 @@ def get_certificate(db: Database, dev: str) -> bytes:
     return device.certificate
 
 
+def get_region(connection: Connection, dev: str) -> str:
+    """Return a known tablet's region (UBIGEO)."""
+    device = devices.get_device(connection, dev)
+    if device is None:
+        raise Problem("device.not_found", dev)
+    return device.region
+
+
 def revoke_devices(w: Connection, revoked: Collection[str], *, actor: str, now: int) -> None:
     """Mark the tablets that a new registry revokes, inside the transaction that puts it in force."""
     for dev in sorted(revoked):

@@ -69,6 +69,32 @@ export function keyringFor(registry, place, kind) {
 }
 
 /**
+ * Return by id the keyrings whose keys a tablet of this region must have before it works (SPEC 5.2).
+ * @param {Registry} registry
+ * @param {string} region
+ * @returns {Keyring[]}
+ */
+export function keyringsNear(registry, region) {
+  const near = registry.desks.filter(({ site }) => region.startsWith(site) || site.startsWith(region));
+  const ids = new Set([NATIONAL, ...near.map(({ keyring }) => keyring)]);
+  return registry.keyrings.filter(({ id }) => ids.has(id)).sort((one, other) => (one.id < other.id ? -1 : 1));
+}
+
+/**
+ * Return the keyring to seal to, as a tablet that has only the keys with these hashes (SPEC 5.2).
+ * @param {Registry} registry
+ * @param {string} place
+ * @param {string} kind
+ * @param {string[]} hashes
+ * @returns {Keyring}
+ */
+export function keyringOnBoard(registry, place, kind, hashes) {
+  const chosen = keyringFor(registry, place, kind);
+  if (hashes.includes(chosen.key_sha256)) return chosen;
+  return /** @type {Keyring} */ (registry.keyrings.find(({ id }) => id === NATIONAL));
+}
+
+/**
  * Return the one kind of desk for a screening's queue kinds (SPEC 5.2).
  * @param {string[]} queueKinds
  * @returns {string}

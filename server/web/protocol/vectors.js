@@ -7,6 +7,7 @@ import { readCourierFile } from "./courier_bundle.js";
 import { readCourierRequest } from "./courier_messages.js";
 import { acceptCourierReceipts } from "./courier_receipt.js";
 import { acceptBundle, checkRecording, recordingsOf } from "./bundle.js";
+import { readStream } from "./bundle_stream.js";
 import { canonical, concat, decodeBase64url, encodeBase64url, hex, readObject, utf8 } from "./encoding.js";
 import { areDropped, dropAnswers } from "./dropped_answers.js";
 import { acceptCertificate, acceptEnrolmentRequest, readInvitation } from "./enrolment.js";
@@ -29,7 +30,7 @@ import { unwrapSeed } from "./keyring_seeds.js";
 import { acceptOrder, isDue } from "./device_order.js";
 import { deriveKeys, unlockSecret } from "./passphrases.js";
 import { acceptReceipts, isDone } from "./receipt.js";
-import { acceptRegistry, deskKind, fetchedPublicKey, keyringFor } from "./registry.js";
+import { acceptRegistry, deskKind, fetchedPublicKey, keyringFor, keyringOnBoard, keyringsNear } from "./registry.js";
 import { openRoute } from "./route.js";
 import { openEnvelope, recipientInfo } from "./seal.js";
 import { acceptChallenge, prove } from "./sign_in.js";
@@ -79,6 +80,19 @@ const DO = {
     const named = /** @type {import("./registry.js").Keyring} */ (keyrings.find(({ id }) => id === keyring));
     return fetchedPublicKey(named, decodeBase64url(key)).kid;
   },
+  region_keys: async ({ trust, registry, region, asked }) => {
+    const known = await acceptRegistry(utf8(registry), await trusted(trust));
+    const near = keyringsNear(known, region);
+    const hashes = near.map(({ key_sha256 }) => key_sha256);
+    const sealed = asked.map(
+      (/** @type {[string, string]} */ [place, kind]) => keyringOnBoard(known, place, kind, hashes).id,
+    );
+    return { keyrings: near.map(({ id }) => id), sealed_to: sealed };
+  },
+  stream: ({ wanted, body }) =>
+    readStream(decodeBase64url(body), wanted).map(({ sha, coding, bytes, code }) =>
+      code ? [sha, code] : [sha, coding, encodeBase64url(bytes)],
+    ),
   kinds: ({ asked }) => asked.map(deskKind),
   inventory: ({ inventory }) => inventoryDigest(inventory),
   manifest: async ({ trust, document, held, asked, now }) => {
