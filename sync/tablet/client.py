@@ -233,10 +233,8 @@ class Tablet:
             return TabletStatus()
         key = self._key.public if self._key_file.exists() else None
         invitation_is_held = self.outbox.documents.get("invitation") is not None
-        documents, counts = (
-            self._trusted_documents() if invitation_is_held else None,
-            self.outbox.envelopes.count_by_state(),
-        )
+        documents = self._trusted_documents() if invitation_is_held else None
+        counts = self.outbox.envelopes.count_by_state()
         state = self.outbox.orders.tablet_state()
         return TabletStatus(
             dev=key.kid if key else "",
@@ -272,11 +270,8 @@ class Tablet:
         Envelopes and receipts come first. A document that fails to verify raises after them and changes nothing. A
         refused form version affects only itself. Recordings come last. A refusal for lack of space is raised after all.
         """
-        documents, before, jtis = (
-            self._require_certified(),
-            self.transport.traffic,
-            self.outbox.envelopes.screening_ids(),
-        )
+        documents, jtis = self._require_certified(), self.outbox.envelopes.screening_ids()
+        before = self.transport.traffic
         try:
             delivered = deliver(SyncContext(documents, self.outbox, self.transport, self._key, self._clock))
         finally:  # This runs however far the delivery came. Envelopes without a receipt stay.
