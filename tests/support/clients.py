@@ -130,7 +130,9 @@ class InterceptingProxy:
         server = http.client.HTTPConnection("127.0.0.1", self.port, timeout=PATIENCE)
         server.request(handler.command, handler.path, body or None, dict(handler.headers))
         got = server.getresponse()
-        kept = {name: value for name, value in got.getheaders() if name not in ("Content-Length", "Connection", "Date")}
+        kept = {name.title(): value for name, value in got.getheaders()}
+        for name in ("Content-Length", "Connection", "Date"):
+            kept.pop(name, None)
         change = PassingAnswer(handler.command, handler.path, got.status, kept, got.read(), body)
         server.close()
         self.answer(change)
