@@ -403,7 +403,7 @@ def test_the_last_part_of_the_database_is_kept_for_tablets_that_stored_little(wo
     field, reserve = server.field, limit * MIB // RESERVE_SHARE
     thief, honest = field.tablet(), field.tablet()
     with server.services.db.write() as w:  # The thief has stored much already.
-        devices.count_stored(w, thief.key.kid, reserve // HEAVY_SHARE, quarantined=0)
+        devices.count_stored(w, [(thief.key.kid, reserve // HEAVY_SHARE, 0)])
     assert server.push(thief, field.envelope(thief)) == (200, ""), "there is still space"
     server.take(reserve - MIB // 2)
     assert server.push(thief, field.envelope(thief)) == (507, "storage.quota")
@@ -457,7 +457,7 @@ def test_a_tablet_beyond_its_bytes_still_gets_forms_and_orders(office: Office, r
         if revoked:
             give(office, tablet, "revoke", 1)
         with office.field.services.db.write() as w:
-            devices.count_stored(w, tablet.status().dev, 2**31, quarantined=2**31)
+            devices.count_stored(w, [(tablet.status().dev, 2**31, 2**31)])
         sha = office.publish("7")
         for _ in range(2):
             with pytest.raises(RefusedError) as refused:

@@ -3,7 +3,7 @@ request use it."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
 from server.database.connection import Connection
@@ -126,22 +126,36 @@ def revoke(w: Connection, dev: str, *, at: int) -> None:
     w.execute("update devices set state = 'revoked', revoked = ? where dev = ?", [at, dev])
 
 
-def record_request(
-    w: Connection, dev: str, *, at: int, offset: int, n: int, request: str, numbers: Mapping[str, int]
-) -> None:
-    """Store a request's time (ms), number and hash, the tablet's clock offset (ms) and its document numbers."""
-    w.execute(
+@dataclass(frozen=True)
+class TabletReport:
+    """What a request says about its tablet: its time (ms), the tablet's clock offset (ms), its number and hash, and
+    the numbers of the documents that the tablet holds."""
+
+    dev: str
+    at: int
+    offset: int
+    n: int
+    request: str
+    trust: int
+    registry: int
+    manifest: int
+
+
+def record_requests(w: Connection, reports: Iterable[TabletReport]) -> None:
+    """Store what requests say about their tablets."""
+    w.executemany(
         "update devices set seen = ?, clock_offset = ?, last_n = ?, last_request = ?, trust = ?, registry = ?,"
         " manifest = ? where dev = ?",
-        [at, offset, n, request, *(numbers[kind] for kind in ("trust", "registry", "manifest")), dev],
+        [(r.at, r.offset, r.n, r.request, r.trust, r.registry, r.manifest, r.dev) for r in reports],
     )
 
 
-def count_stored(w: Connection, dev: str, size: int, *, quarantined: int) -> None:
-    """Count stored bytes, `quarantined` of them from a revoked tablet: intake never adds up what is stored."""
-    w.execute(
+def count_stored(w: Connection, stored: Iterable[tuple[str, int, int]]) -> None:
+    """Count stored bytes: tablet, bytes, and how many of them from a revoked one. Intake never adds up what is
+    stored."""
+    w.executemany(
         "update devices set stored_bytes = stored_bytes + ?, quarantined_bytes = quarantined_bytes + ? where dev = ?",
-        [size, quarantined, dev],
+        [(size, quarantined, dev) for dev, size, quarantined in stored],
     )
 
 

@@ -89,7 +89,9 @@ class Document:
     def of(cls, content: Mapping[str, Any], typ: str, *signers: SigningKey) -> Self:
         """Write and sign a document."""
         payload = canonical(content)
-        return cls(payload, tuple(sign(payload, key, typ) for key in signers))
+        made = cls(payload, tuple(sign(payload, key, typ) for key in signers))
+        vars(made)["content"] = dict(content)  # So `content` need not parse it.
+        return made
 
     @classmethod
     def parse(cls, data: bytes, *, least: int = 1) -> Self:

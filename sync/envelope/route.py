@@ -11,10 +11,10 @@ from datetime import date
 from types import MappingProxyType
 from typing import Any, Self
 
-from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.hpke import AEAD, KDF, KEM, Suite
 
 from sync.errors import SyncError
+from sync.keys.hpke_opening import open_message
 from sync.keys.key_pairs import RouteKey, RoutePublicKey
 from sync.wire.encoding import b64u, canonical, strict_value, unb64u
 from sync.wire.json_object import FORM_ID, SHA256_HEX
@@ -157,8 +157,9 @@ def open_route(sealed: str, keys: Mapping[str, RouteKey], jti: str) -> Route:
     if kid not in keys:
         raise SyncError("route.unknown_key", kid)
     try:
-        plain = SUITE.decrypt(unb64u(text), keys[kid].hpke, _info(jti, kid))
-    except (InvalidTag, ValueError) as wrong:
+        key = keys[kid]
+        plain = open_message(unb64u(text), key.hpke, key.public.raw, _info(jti, kid))
+    except ValueError as wrong:
         raise SyncError("route.unopenable", "not sealed to this key for this screening") from wrong
     content = plain.rstrip(b"\0")
     if len(plain) != PLAIN_BYTES or b"\0" in content:
@@ -166,5 +167,4 @@ def open_route(sealed: str, keys: Mapping[str, RouteKey], jti: str) -> Route:
     values = strict_value(content)
     if not isinstance(values, list) or len(values) != len(VOCABULARY):
         raise SyncError("route.malformed", f"a route is an array of {len(VOCABULARY)} values")
-    present = {name: value for name, value in zip(VOCABULARY, values, strict=True) if value is not None}
-    return Route.from_content(present)
+    return Route(*(tuple(value) if isinstance(value, list) else value for value in values))  # type: ignore[arg-type]

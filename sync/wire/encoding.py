@@ -124,7 +124,10 @@ def _is_plain(value: Any) -> bool:
     """
     kind = type(value)
     if kind is dict:
-        return all(type(name) is str and name.isascii() for name in value) and all(map(_is_plain, value.values()))
-    if kind is list:
-        return all(map(_is_plain, value))
-    return kind in (str, bool, type(None)) or (kind is int and -MAX_INTEGER <= value <= MAX_INTEGER)
+        if not all(type(name) is str and name.isascii() for name in value):
+            return False
+        value = value.values()
+    elif kind is not list:
+        return kind in (str, bool, type(None)) or (kind is int and -MAX_INTEGER <= value <= MAX_INTEGER)
+    # Most are strings: a call for each would take most of the time.
+    return all(type(each) is str or _is_plain(each) for each in value)

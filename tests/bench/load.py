@@ -100,13 +100,14 @@ class Sender:
     def greet(self, port: int, trust: Trust) -> Sender:
         """Sync once, as a tablet that just sent an envelope: what the server tells it goes into its later requests."""
         keys = self._load_keys()
-        message = self._write_request(keys.device, (self._seal_next(keys),))
+        sent = (self._seal_next(keys),)
+        message = self._write_request(keys.device, sent)
         line = Transport(f"http://127.0.0.1:{port}")
         headers = {"Content-Type": messages.CONTENT_TYPE, messages.SIGNATURE_HEADER: message.signature}
         reply = line.send("POST", messages.PATH, message.body, headers)
         line.close()
         answered = Message(reply.body, reply.headers[messages.SIGNATURE_HEADER.lower()])
-        response = messages.read_response(answered, trust.servers, dev=self.dev, n=self.n)
+        response = messages.read_response(answered, trust.servers, dev=self.dev, n=self.n, envelopes=sent)
         assert response.receipts is not None
         receipts = receipt.accept(response.receipts, trust, dev=self.dev, n=self.n)
         if [item.outcome for item in receipts.items] != ["stored"]:

@@ -16,6 +16,7 @@ from server.flows.trust import documents as trust_documents
 from server.store import audit, chains, devices, envelopes, statistics, statuses, worklist
 from server.store import referrals as referral_store
 from server.store.audit import AuditEvent
+from server.store.devices import TabletReport
 from sync.documents.enrolment import sign_certificate
 from sync.documents.signed import sign_bare
 from sync.durations import DAY, HOUR
@@ -107,7 +108,7 @@ def build(
         with db.write() as w:
             for tablet in made[start : start + 100]:
                 chains.advance_chain(w, tablet.key.kid, tablet.chain)
-                devices.count_stored(w, tablet.key.kid, tablet.stored_bytes, quarantined=0)
+                devices.count_stored(w, [(tablet.key.kid, tablet.stored_bytes, 0)])
     return made
 
 
@@ -129,8 +130,8 @@ def _add_tablet(w: Connection, tablet: StoredTablet, number: int, registrar: Sig
     audit.append(w, at=at, action="device.enrolled", actor=dev, subject=dev)
     audit.append(w, at=at, action="device.certified", actor=audit.SERVER, subject=dev)
     seen = now - (30 * DAY if number % 50 == 7 else HOUR)  # One of fifty is silent.
-    numbers = {"trust": 1, "registry": 1, "manifest": 1}
-    devices.record_request(w, dev, at=seen, offset=0, n=1, request="", numbers=numbers)
+    said_last = TabletReport(dev, seen, offset=0, n=1, request="", trust=1, registry=1, manifest=1)
+    devices.record_requests(w, [said_last])
     devices.replace_inventory(w, dev, {f"form_{each}": f"{each}" * 64 for each in range(3)}, at=seen)
     for day in range(3 if number % 10 == 0 else 0):
         statistics.count_rejection(w, dev=dev, code="envelope.bad_signature", at=now - day * DAY)

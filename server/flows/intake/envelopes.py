@@ -158,9 +158,8 @@ def _store_alone(w: Connection, arrival: ParsedEnvelope, sender: _Sender) -> Rec
 def _store_together(arrivals: Sequence[ParsedEnvelope], sender: _Sender, shared: SharedFacts) -> list[ReceiptItem]:
     batch = _Batch(sender, shared)
     items = [_store_one(shared.w, arrival, batch, sender) for arrival in arrivals]
-    shared.record(batch.events, batch.counted)
-    for account in batch.accounts.values():
-        storage_budget.close_account(shared.w, account)
+    stored = [storage_budget.close_account(account) for account in batch.accounts.values()]
+    shared.record(batch.events, batch.counted, stored)
     return items
 
 

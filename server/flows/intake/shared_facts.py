@@ -5,18 +5,20 @@ A request that is answered alone shares them with no other one, and writes as it
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator
+import logging
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
-from typing import Any, ParamSpec, TypeVar, cast
+from typing import Any, TypeVar, cast
 
 from server.database.connection import Connection, savepoint
+from server.problems import Problem
 from server.store import audit, devices, orders, statistics, worklist
 from server.store.audit import AuditEvent
-from server.store.devices import Device
+from server.store.devices import Device, TabletReport
 from server.store.statistics import ScreeningFacts
 
-P = ParamSpec("P")
 T = TypeVar("T")
+_log = logging.getLogger("chaski")
 
 
 class SharedFacts:
@@ -26,7 +28,9 @@ class SharedFacts:
     def __init__(self, w: Connection, *, now: int, devs: Collection[str] = ()) -> None:
         self.w, self.now, self.is_shared = w, now, bool(devs)
         self._answers: dict[Any, Any] = {}
-        self._counted: list[ScreeningFacts] = []
+        self._counted = list[ScreeningFacts]()
+        self._stored = list[tuple[str, int, int]]()
+        self._reports = list[TabletReport]()
         if devs:
             self._devices = devices.list_by_id(w, devs)
             self._with_items = worklist.list_tablets_with_open_items(w, devs)
@@ -57,14 +61,25 @@ class SharedFacts:
         """Return False if the tablet has no orders."""
         return not self.is_shared or dev in self._with_orders
 
-    def record(self, events: list[AuditEvent], counted: Iterable[ScreeningFacts]) -> None:
-        """Append audit events, and count screenings."""
+    def record_request(self, report: TabletReport) -> None:
+        """Store what a request says about its tablet."""
+        if self.is_shared:
+            self._reports.append(report)
+        else:
+            devices.record_requests(self.w, [report])
+
+    def record(
+        self, events: list[AuditEvent], counted: list[ScreeningFacts], stored: list[tuple[str, int, int]]
+    ) -> None:
+        """Append audit events, count screenings, and count their bytes by tablet."""
         if self.is_shared:
             self._audit.add(events, at=self.now)
             self._counted += counted
+            self._stored += stored
         else:
             audit.append_all(self.w, events, at=self.now)
             statistics.count_screenings(self.w, counted, at=self.now)
+            devices.count_stored(self.w, stored)
 
     def get_audit_head(self) -> tuple[int, str]:
         """Return number and hash of the last audit row, written or not."""
@@ -73,18 +88,24 @@ class SharedFacts:
     @contextmanager
     def attempt(self) -> Iterator[None]:
         """Run a part that leaves nothing if it fails. The failure ends here, unless it ended the transaction."""
-        put_off = self._audit.mark(), len(self._counted)
+        mark, put_off = self._audit.mark(), list[list[Any]]([self._counted, self._stored, self._reports])
+        sizes = [len(each) for each in put_off]
         try:
             with savepoint(self.w):
                 yield
-        except Exception:
+        except Exception as error:
             if not self.w.in_transaction:
                 raise
-            self._audit.return_to(put_off[0])
-            del self._counted[put_off[1] :]
+            if not isinstance(error, Problem):  # A fault of the disk or of the program.
+                _log.warning("left out of group", extra={"fields": {"error": type(error).__name__}})
+            self._audit.return_to(mark)
+            for each, size in zip(put_off, sizes, strict=True):
+                del each[size:]
 
     def write(self) -> None:
         """Write what was put off, before the transaction commits."""
         if self.is_shared:
             self._audit.write()
             statistics.count_screenings(self.w, self._counted, at=self.now)
+            devices.record_requests(self.w, self._reports)
+            devices.count_stored(self.w, self._stored)

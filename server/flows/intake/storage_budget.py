@@ -10,7 +10,6 @@ from dataclasses import dataclass
 
 from server.database.connection import Connection
 from server.problems import Problem
-from server.store import devices
 from server.store.devices import Device
 
 MIB = 1024 * 1024
@@ -66,6 +65,6 @@ def open_account(w: Connection, device: Device, budget: StorageBudget) -> Storag
     return StorageAccount(device.dev, most - device.stored_bytes, spare, revoked=False)
 
 
-def close_account(w: Connection, account: StorageAccount) -> None:
-    """Count what a batch took for its tablet."""
-    devices.count_stored(w, account.dev, account.taken, quarantined=account.taken if account.revoked else 0)
+def close_account(account: StorageAccount) -> tuple[str, int, int]:
+    """Return what a batch took for its tablet, as the store counts it."""
+    return account.dev, account.taken, account.taken if account.revoked else 0

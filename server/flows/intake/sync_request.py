@@ -30,7 +30,7 @@ from server.server_keys import ServerKeys
 from server.store import devices, documents, meta, statuses, worklist
 from server.store.audit import SERVER
 from server.store.chains import Gap
-from server.store.devices import Device
+from server.store.devices import Device, TabletReport
 from sync.documents import receipt
 from sync.documents.receipt import ReceiptItem, Receipts
 from sync.documents.signed import Document
@@ -233,7 +233,9 @@ def _record_request(shared: SharedFacts, device: Device, request: Request, diges
     """Record what a new request says about its tablet."""
     w, dev, now = shared.w, device.dev, shared.now
     held = {kind: getattr(request, kind) for kind in trust_documents.NUMBERED}
-    devices.record_request(w, dev, at=now, offset=request.at - now, n=request.n, request=digest, numbers=held)
+    shared.record_request(
+        TabletReport(dev, now, request.at - now, request.n, digest, request.trust, request.registry, request.manifest)
+    )
     if request.inventory or request.inventory_digest == NOTHING_ON_BOARD:
         devices.replace_inventory(w, dev, request.inventory, at=now)
     if request.refused:
@@ -290,7 +292,7 @@ def _build_response(
         more=len(events) == EVENTS_AT_ONCE,
         again={chain: [(gap.first, gap.last) for gap in gaps] for chain, gaps in lost.items()},
         # The tablet's word is not enough to start a new generation; its receipts are.
-        prove=rollback_guard.contradicts(w, request.generation, request.told),
+        prove=rollback_guard.contradicts(w, request.generation, request.told, own=generation),
     )
     cursors = [cursor, *(event.cursor for event in events)]
     receipts = len(request.envelopes) + len(request.pending)

@@ -96,10 +96,10 @@ def _contradiction(source: str, c: Connection, number: int, is_same: Callable[[s
     return "" if is_same(head) else f"{source}.other_history"
 
 
-def contradicts(c: Connection, generation: str, told: AuditRow) -> bool:
-    """Return True if this database does not have the audit row that a tablet was told in this generation, or does not
-    know the generation. Only the tablet's receipts prove it."""
-    return bool(_why_contradicted(c, generation, told.number, lambda head: shorten_head(head) == told.head))
+def contradicts(c: Connection, generation: str, told: AuditRow, *, own: str) -> bool:
+    """Return True if this database, of the generation `own`, does not have the audit row that a tablet was told in a
+    generation, or does not know the generation. Only the tablet's receipts prove it."""
+    return bool(_why_contradicted(c, generation, told.number, lambda head: shorten_head(head) == told.head, own))
 
 
 def renew_if_proved(w: Connection, keys: ServerKeys, proof: Receipts, *, now: int) -> None:
@@ -111,11 +111,13 @@ def renew_if_proved(w: Connection, keys: ServerKeys, proof: Receipts, *, now: in
         _start_after_rollback(w, keys, why, CommitMark(proof.generation, proof.number, proof.head), now)
 
 
-def _why_contradicted(c: Connection, generation: str, number: int, is_same: Callable[[str], bool]) -> str:
+def _why_contradicted(
+    c: Connection, generation: str, number: int, is_same: Callable[[str], bool], own: str = ""
+) -> str:
     """Return a code if receipts name an audit row or a generation that is not there. An older server named no row."""
     if number == 0:
         return ""
-    if generation == meta.get_generation(c):
+    if generation == (own or meta.get_generation(c)):
         return _contradiction("receipts", c, number, is_same)
     return "" if generation in meta.left_generations(c) else "receipts.other_generation"
 
