@@ -7,6 +7,7 @@ import hashlib
 import json
 from collections.abc import Iterator
 
+from fuzz import http_reader
 from fuzz.form_readers import engine
 from fuzz.readers import CORPUS
 from screening_forms.workbook.package import pack_package, parse_package
@@ -18,6 +19,7 @@ from sync.envelope import seal
 from sync.envelope.route import VOCABULARY, open_route
 from sync.envelope.verify import parse_envelope
 from sync.errors import SyncError
+from sync.exchange import codings
 from sync.wire.encoding import unb64u
 from vector_makers.fixed_inputs import ROUTE_KEY
 from vector_makers.run import VECTORS
@@ -51,6 +53,8 @@ def _of_vectors() -> Iterator[tuple[str, bytes]]:
                 yield "conversation", unb64u(given["body"])
         elif do in ("courier_file", "courier_request"):
             yield do, unb64u(given["file" if do == "courier_file" else "body"])
+        elif do == "stream":
+            yield do, unb64u(given["body"])
         elif do == "courier_receipts":
             for whole in given["documents"]:
                 yield do, whole.encode().split(b"\n")[0]
@@ -92,6 +96,11 @@ def _of_forms() -> Iterator[tuple[str, bytes]]:
         "courier_answer",
         b'{"generation":"AAAAAAAAAAA","receipts":[],"rejected":[{"id":"' + b"0" * 64 + b'","code":"a.b"}]}',
     )
+    for place, kind in enumerate((codings.GZIP, codings.ZSTD)):
+        yield "coding", bytes([place]) + codings.encode(SMALL.encode(), kind)
+    yield "coding", b"\x02" + codings.encode(SMALL.encode(), codings.ZSTD)
+    for seed in http_reader.SEEDS:
+        yield "http", seed
     yield "invitation", b"chaski:1?u=https%3A%2F%2Fchaski.example&c=abcdefgh&r=" + b"0" * 64
     yield "xlsx", write_xlsx(parse_markdown(SMALL), BUILT_IN)
     yield "source", pack_package(parse_package(SMALL.encode()))

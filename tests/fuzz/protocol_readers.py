@@ -6,6 +6,7 @@ Each function checks a round trip where there is one, and lets SyncError pass: t
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
 from io import BytesIO
 from typing import Any
@@ -18,7 +19,8 @@ from sync.envelope import seal
 from sync.envelope.content import Content
 from sync.envelope.route import PLAIN_BYTES, SUITE, open_route, seal_route
 from sync.envelope.verify import SIGNATURE_TYP, envelope_id, parse_envelope, verify_envelope
-from sync.exchange import courier_messages, messages
+from sync.exchange import codings, courier_messages, messages
+from sync.exchange.bundle_stream import StreamReader
 from sync.exchange.courier_bundle import Unread, read_envelopes, read_receipts, receipts_line
 from sync.exchange.messages import Message
 from sync.keys.key_pairs import SigningKey
@@ -136,6 +138,29 @@ def invitation(data: bytes) -> None:
     assert enrolment.Invitation.parse(read.to_text()) == read
 
 
+# Form versions
+
+
+def stream(data: bytes) -> None:
+    """The stream of a false server, cut in two: its pieces are the same in whatever parts it arrives."""
+    wanted, half = {"a" * 64, "b" * 64}, len(data) // 2
+    whole, parts = StreamReader.of(wanted), StreamReader.of(wanted)
+    pieces = list(whole.feed(data))
+    assert pieces == [*parts.feed(data[:half]), *parts.feed(data[half:])]
+    assert b"".join(piece.to_bytes() for piece in pieces if not piece.code) or not any(piece.body for piece in pieces)
+    whole.require_end()
+
+
+def coding(data: bytes) -> None:
+    """A body in a coding of the first byte's choice: it never becomes longer than allowed."""
+    kind = (codings.GZIP, codings.ZSTD, codings.DCZ)[data[0] % 3] if data else codings.PLAIN
+    dictionary = codings.starter_dictionary()[:4096] if kind == codings.DCZ else b""
+    head = codings.DCZ_MAGIC + hashlib.sha256(dictionary).digest() if kind == codings.DCZ else b""
+    plain = codings.decode(head + data[1:], kind, most=100_000, dictionary=dictionary)
+    assert len(plain) <= 100_000
+    assert codings.decode(codings.encode(plain, codings.GZIP), codings.GZIP, most=len(plain)) == plain
+
+
 # Couriers
 
 
@@ -224,6 +249,8 @@ READERS: dict[str, Callable[[bytes], None]] = {
     "enrolment": payload(enrolment.REQUEST_TYP, enrolment.accept_enrolment_request, DEVICE),
     "certificate": payload(enrolment.CERTIFICATE_TYP, lambda made: enrolment.accept_certificate(made, HELD), REGISTRAR),
     "receipts": payload(receipt.TYP, lambda made: receipt.accept(made, HELD, dev=DEVICE.kid, n=12), SERVER),
+    "stream": stream,
+    "coding": coding,
     "courier_file": courier_file,
     "courier_request": courier_request,
     "courier_answer": courier_answer,

@@ -10,12 +10,17 @@ from collections.abc import Callable
 from pathlib import Path
 
 import sync
-from fuzz import form_readers, intake, protocol_readers
+from fuzz import form_readers, http_reader, intake, protocol_readers
 from screening_forms.errors import AnswerError, FormError
 from sync.errors import SyncError
 
 CORPUS = Path(__file__).parent / "corpus"
-READERS: dict[str, Callable[[bytes], None]] = {**protocol_readers.READERS, **form_readers.READERS, **intake.READERS}
+READERS: dict[str, Callable[[bytes], None]] = {
+    **protocol_readers.READERS,
+    **form_readers.READERS,
+    **intake.READERS,
+    **http_reader.READERS,
+}
 SECONDS = 3.0
 """Processor time that one case may take: a hundred times what the slowest seed takes."""
 MEGABYTES = 400
