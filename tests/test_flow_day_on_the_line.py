@@ -20,6 +20,8 @@ from support.hostile_server import assert_intact
 from support.intake import Field, run_servers
 from support.line_emulator import SATELLITE, LineEmulator, emulate_line
 from sync.errors import SyncError
+from sync.exchange.courier_delivery import deliver_file
+from sync.exchange.transport import Transport
 from sync.tablet.client import Tablet
 
 SEED, SPEED = 12, 200
@@ -99,12 +101,16 @@ def reconnect(tablet: Tablet) -> None:
     vars(tablet).pop("transport", None)
 
 
-def carry(far: Post) -> None:
-    """Bring the screenings of a tablet without a network to the server, and the receipts back.
-
-    The tablet itself is carried to a place with a line, until couriers carry files.
-    """
-    far.sync()
+def carry(far: Post, stick: Path) -> None:
+    """Bring the screenings of a tablet without a network to the server on a stick, and the receipts back."""
+    stick.mkdir()
+    assert far.tablet.hand_over(stick / "screenings").envelopes == OFF_LINE
+    line = Transport(far.line.url)
+    done = deliver_file(stick / "screenings", stick / "receipts", line, lambda *_: None)
+    line.close()
+    assert done.is_complete
+    assert far.tablet.take_receipts(stick / "receipts").settled == OFF_LINE
+    assert far.tablet.status().waiting == 0
 
 
 @contextmanager
@@ -136,12 +142,14 @@ def test_a_day_on_a_line_that_breaks_ten_times_loses_and_doubles_nothing(world: 
         times += day.visits(AFTERNOON, {visit - len(MORNING) for visit in visits if visit >= len(MORNING)})
         day.tell("afternoon, 16 screenings")
         day.far.screen(OFF_LINE)
-        carry(day.far)
+        carry(day.far, tmp_path / "stick")
         day.tell("8 screenings by courier")
+        assert day.far.tablet.sync().sent == 0
+        day.tell("the third tablet comes to town")
         assert sum(post.line.cuts for post in day.everyone) == times == CUTS
         screened = [jti for post in day.everyone for jti in post.screened]
         assert len(screened) == 40
         assert sorted(day.far.office.stored()) == sorted(screened)
         assert {post.tablet.version(FORM) for post in day.everyone} == {sha}
-        assert field_.rows("SELECT kind FROM work_items") == []
+        assert field_.rows("SELECT kind FROM work_items WHERE closed IS NULL") == []
     assert_intact(world.config.database)
