@@ -142,6 +142,23 @@ def test_no_route_ends_with_a_slash_that_would_cause_redirects(world: World, cre
     services.db.close()
 
 
+def test_a_header_with_an_underscore_does_not_stand_for_the_one_with_a_hyphen(host: ServerUnderTest) -> None:
+    codes = [
+        send_bytes(
+            host.server.people_port,
+            head(
+                "POST /v1/session/challenge HTTP/1.1",
+                f"{name}: 1",
+                "Content-Type: application/json",
+                "Content-Length: 2",
+            )
+            + b"{}",
+        ).code
+        for name in ("Chaski-Request", "Chaski_Request", "X")
+    ]
+    assert codes[1] == codes[2] != codes[0]
+
+
 # Numbers
 
 

@@ -7,11 +7,15 @@ that thread leaves goes to the Flask app like any other request.
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections.abc import Awaitable, Callable, MutableMapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from io import BytesIO
 from typing import Any
 
-from a2wsgi import WSGIMiddleware
 from flask import Flask
+from werkzeug.test import run_wsgi_app
 
 from server.api.sync_thread import SyncThread
 from sync.exchange.messages import CONTENT_TYPE, PATH, SIGNATURE_HEADER, Message
@@ -20,31 +24,46 @@ Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 _SIGNATURE = SIGNATURE_HEADER.lower().encode()
+_WITHOUT_BODY = (204, 304)
+
+
+@dataclass(frozen=True)
+class WholeAnswer:
+    """A whole response: the status, the headers in lower case, the body."""
+
+    status: int
+    headers: list[tuple[bytes, bytes]]
+    body: bytes
 
 
 class WholeRequests:
     """An ASGI app around a Flask app. A slow sender takes no worker thread."""
 
     def __init__(self, app: Flask, threads: int) -> None:
-        self._app = WSGIMiddleware(app, workers=threads)  # type: ignore[arg-type]
+        self._app, self._workers = app, ThreadPoolExecutor(threads, thread_name_prefix=app.name)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer one request."""
+        """WholeAnswer one request."""
         body = await _read_body(receive)
         if body is not None:
             await self.answer(scope, body, send)
 
     async def answer(self, scope: Scope, body: bytes, send: Send) -> None:
-        """Answer a complete request in a worker thread."""
+        """WholeAnswer a complete request in a worker thread."""
+        loop = asyncio.get_running_loop()
+        await _send(await loop.run_in_executor(self._workers, self._run, _build_environ(scope, body)), send)
 
-        async def receive() -> MutableMapping[str, Any]:
-            return {"type": "http.request", "body": body, "more_body": False}
-
-        await self._app(scope, receive, send)  # type: ignore[arg-type]
+    def _run(self, environ: dict[str, Any]) -> WholeAnswer:
+        parts, status, headers = run_wsgi_app(self._app, environ, buffered=True)
+        body, code = b"".join(parts), int(status.partition(" ")[0])
+        if code not in _WITHOUT_BODY:
+            headers.setdefault("Content-Length", str(len(body)))
+        told = [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in headers.items()]
+        return WholeAnswer(code, told, body)
 
     def close(self) -> None:
-        """End the worker threads."""
-        self._app.executor.shutdown()
+        """End the worker threads, after the requests in work."""
+        self._workers.shutdown()
 
 
 class TabletRequests(WholeRequests):
@@ -55,13 +74,13 @@ class TabletRequests(WholeRequests):
         self._syncs = syncs
 
     async def answer(self, scope: Scope, body: bytes, send: Send) -> None:
-        """Answer a complete request."""
+        """WholeAnswer a complete request."""
         if scope["path"] == PATH and scope["method"] == "POST":
             signature = next((value for name, value in scope["headers"] if name == _SIGNATURE), b"")
             message = Message(body, signature.decode("latin-1"))
             answered = await self._syncs.answer(message, asyncio.get_running_loop())
             if answered is not None:
-                await _send_message(answered, send)
+                await _send(_answer_of(answered), send)
                 return
         await super().answer(scope, body, send)
 
@@ -76,11 +95,44 @@ async def _read_body(receive: Receive) -> bytes | None:
     return body if event["type"] == "http.request" else None
 
 
-async def _send_message(message: Message, send: Send) -> None:
+def _answer_of(message: Message) -> WholeAnswer:
     headers = [
         (b"content-type", CONTENT_TYPE.encode()),
         (b"content-length", str(len(message.body)).encode()),
         (_SIGNATURE, message.signature.encode()),
     ]
-    await send({"type": "http.response.start", "status": 200, "headers": headers})
-    await send({"type": "http.response.body", "body": message.body})
+    return WholeAnswer(200, headers, message.body)
+
+
+def _build_environ(scope: Scope, body: bytes) -> dict[str, Any]:
+    """Return what WSGI (PEP 3333) gives an app."""
+    environ = {
+        "REQUEST_METHOD": scope["method"],
+        "SCRIPT_NAME": "",
+        "PATH_INFO": scope["path"].encode().decode("latin-1"),
+        "QUERY_STRING": scope["query_string"].decode("latin-1"),
+        "SERVER_PROTOCOL": f"HTTP/{scope['http_version']}",
+        "SERVER_NAME": scope["server"][0],
+        "SERVER_PORT": str(scope["server"][1]),
+        "REMOTE_ADDR": scope["client"][0],
+        "wsgi.version": (1, 0),
+        "wsgi.url_scheme": "http",
+        "wsgi.input": BytesIO(body),
+        "wsgi.errors": sys.stderr,
+        "wsgi.multithread": True,
+        "wsgi.multiprocess": False,
+        "wsgi.run_once": False,
+    }
+    for name, value in scope["headers"]:
+        if b"_" in name:  # WSGI could not tell it from the header with a hyphen, which a proxy may have checked.
+            continue
+        key = name.decode("latin-1").upper().replace("-", "_")
+        key = key if key in ("CONTENT_TYPE", "CONTENT_LENGTH") else f"HTTP_{key}"
+        text = value.decode("latin-1")
+        environ[key] = f"{environ[key]},{text}" if key in environ else text
+    return environ
+
+
+async def _send(answer: WholeAnswer, send: Send) -> None:
+    await send({"type": "http.response.start", "status": answer.status, "headers": answer.headers})
+    await send({"type": "http.response.body", "body": answer.body})

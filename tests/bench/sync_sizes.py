@@ -43,6 +43,20 @@ class CountingTransport(Transport):
         self.bodies.append((path, len(reply.body)))
         return reply
 
+    @contextmanager
+    def stream(self, path: str, headers: Mapping[str, str]) -> Iterator[tuple[Reply, Iterator[bytes]]]:
+        """Fetch a stream, and note its size when it ends."""
+        sizes = list[int]()
+
+        def noting(pieces: Iterator[bytes]) -> Iterator[bytes]:
+            for piece in pieces:
+                sizes.append(len(piece))
+                yield piece
+
+        with super().stream(path, headers) as (head, pieces):
+            yield head, noting(pieces)
+        self.bodies.append((path, sum(sizes)))
+
 
 @contextmanager
 def counting(site: BenchSite) -> Iterator[tuple[Tablet, CountingTransport]]:
