@@ -10,7 +10,7 @@ import json
 import logging
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TextIO, cast
 
@@ -85,17 +85,43 @@ def _start_request() -> None:
         raise NotFound
 
 
+@dataclass(frozen=True)
+class AnsweredRequest:
+    """What the log and the metrics say about a request: the API, the route's template and the outcomes of its
+    envelopes, but nothing that a client sent."""
+
+    door: str
+    method: str
+    route: str
+    status: int
+    seconds: float
+    id: str
+    outcomes: Mapping[str, int]
+
+
+def record_answered(answered: AnsweredRequest, metrics: Metrics) -> None:
+    """Log and count one answered request."""
+    line = {"method": answered.method, "route": answered.route, "status": answered.status}
+    line |= {"ms": round(answered.seconds * 1000, 1), "request": answered.id}
+    _log.info("request", extra={"fields": {**line, **answered.outcomes}})
+    metrics.count_request(
+        door=answered.door,
+        method=answered.method,
+        route=answered.route,
+        status=answered.status,
+        seconds=answered.seconds,
+    )
+    metrics.count_envelopes(answered.outcomes)
+
+
 def finish_request(response: Response) -> Response:
     seconds = time.perf_counter() - g.began
     # The log contains the route template, because a path may contain an id. It never contains a query or a body.
     method = request.method if request.method in _METHODS else "-"
     route, status = request.url_rule.rule if request.url_rule else "-", response.status_code
     outcomes = g.get("outcomes", {})
-    line = {"method": method, "route": route, "status": status, "ms": round(seconds * 1000, 1), "request": g.request_id}
-    _log.info("request", extra={"fields": {**line, **outcomes}})
-    metrics = current_services().metrics
-    metrics.count_request(door=current_app.name, method=method, route=route, status=status, seconds=seconds)
-    metrics.count_envelopes(outcomes)
+    answered = AnsweredRequest(current_app.name, method, route, status, seconds, g.request_id, outcomes)
+    record_answered(answered, current_services().metrics)
     if response.mimetype != CONTENT_TYPE:  # Sync responses must be small, and browsers never request them.
         for name, value in _SECURITY_HEADERS.items():
             response.headers.setdefault(name, value)

@@ -7,7 +7,7 @@ never contain a tablet, a person, an id, a network address or text that a client
 from __future__ import annotations
 
 import hmac
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from flask import Flask, Response, request
 from prometheus_client import CollectorRegistry, Counter, Histogram, ProcessCollector, generate_latest
@@ -41,7 +41,7 @@ class Metrics:
         self._requests.labels(door, method, route, str(status)).inc()
         self._seconds.labels(door).observe(seconds)
 
-    def count_envelopes(self, outcomes: dict[str, int]) -> None:
+    def count_envelopes(self, outcomes: Mapping[str, int]) -> None:
         """Count received envelopes per outcome."""
         for outcome, count in outcomes.items():
             self._envelopes.labels(outcome).inc(count)

@@ -16,7 +16,7 @@ from collections import Counter, deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from server.api.flask_app import Services
+from server.api.flask_app import AnsweredRequest, Services, record_answered
 from server.flows.desks.routing import Rulebook
 from server.flows.intake import sync_group
 from server.flows.intake.storage_budget import MIB, StorageBudget
@@ -107,12 +107,9 @@ class SyncThread:
             return group
 
     def _record(self, waiting: _Waiting, answer: GroupAnswer) -> None:
-        seconds = time.perf_counter() - waiting.began
-        outcomes = dict(Counter(item.outcome for item in answer.items))
-        line = {"method": "POST", "route": PATH, "status": 200, "ms": round(seconds * 1000, 1)}
-        _log.info("request", extra={"fields": {**line, "request": secrets.token_hex(6), **outcomes}})
-        self._services.metrics.count_request(door="tablets", method="POST", route=PATH, status=200, seconds=seconds)
-        self._services.metrics.count_envelopes(outcomes)
+        seconds, outcomes = time.perf_counter() - waiting.began, Counter(item.outcome for item in answer.items)
+        answered = AnsweredRequest("tablets", "POST", PATH, 200, seconds, secrets.token_hex(6), outcomes)
+        record_answered(answered, self._services.metrics)
 
 
 def _deliver(group: list[_Waiting], answers: list[GroupAnswer | None]) -> None:
