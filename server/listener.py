@@ -355,7 +355,7 @@ class Listener:
             if accepted is None:
                 return
             if len(self.channels) >= MAX_CONNECTIONS:
-                self._drop_one(self.channels)
+                self._drop_one(self._list_seasoned())
             line, address = accepted
             line.setblocking(False)
             channel = Channel(self, address)
@@ -374,8 +374,12 @@ class Listener:
         # A client that is dropped at once reconnects and sends everything again. A thousand tablets may sync at once.
         if len(self.channels) < MAX_CONNECTIONS:
             return True
-        worst = self._worst(self.channels)
-        return worst is not None and time.monotonic() - worst.began > GRACE_SECONDS
+        return self._worst(self._list_seasoned()) is not None
+
+    def _list_seasoned(self) -> list[Channel]:
+        """Return the connections that had their time to say something: one that was just accepted is idle."""
+        since = time.monotonic() - GRACE_SECONDS
+        return [channel for channel in self.channels if channel.began < since]
 
     def make_room(self) -> None:
         """Drop connections until the bytes in memory are within the limit."""

@@ -55,7 +55,7 @@ def demo_command(keep: Path | None) -> None:
         tablets, people = free_ports(2)
         demo = _create_demo(Path(folder), tablets, people)
         try:
-            run_demo(demo)
+            run_demo(demo, Interruption())
         finally:
             demo.server.kill()
 
@@ -76,7 +76,24 @@ def _create_server(demo: Demo) -> None:
         created.db.close()
 
 
-def run_demo(demo: Demo) -> None:
+class Interruption:
+    """A signal that ends the demo. Python loses the exception if the signal comes while an object is destroyed, so
+    each check of the story asks again."""
+
+    seen = False
+
+    def begin(self, *_: object) -> None:
+        """Raise KeyboardInterrupt: the handler of the signal."""
+        self.seen = True
+        raise KeyboardInterrupt
+
+    def check(self) -> None:
+        """Raise KeyboardInterrupt if the signal came."""
+        if self.seen:
+            raise KeyboardInterrupt
+
+
+def run_demo(demo: Demo, interruption: Interruption) -> None:
     """Create the demo server, start it and run all steps. Raises SystemExit(1) at the first failed check."""
     begun = time.monotonic()
     console.print(_panel("Chaski: one screening, from a form author's workbook to a referral desk"))
@@ -87,7 +104,7 @@ def run_demo(demo: Demo) -> None:
         console.print()
         console.print(f"{number}. {step.__doc__}", style="bold")
         try:
-            checked += _print_checks(step(demo))
+            checked += _print_checks(step(demo), interruption)
         except StepFailedError as broken:
             console.print(Text(f"   ✗ {broken}", style="bold red"))
             console.print()
@@ -98,10 +115,11 @@ def run_demo(demo: Demo) -> None:
     console.print(Text.assemble(held, f", in {time.monotonic() - begun:.0f} s."))
 
 
-def _print_checks(promises: Iterator[str]) -> int:
+def _print_checks(promises: Iterator[str], interruption: Interruption) -> int:
     """Print each check when it has passed; return the number of checks."""
     count = 0
     while True:
+        interruption.check()
         with spinner("..."):
             line = next(promises, None)
         if line is None:
@@ -117,8 +135,9 @@ def _serve(folder: Path) -> None:
     """Run the story once in `folder`, then keep its server running until Ctrl-C or SIGTERM."""
     # A service manager sends SIGTERM, a person Ctrl-C. Both must also stop the server process, and a shell that starts
     # this in the background has set SIGINT to be ignored.
+    interruption = Interruption()
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, signal.default_int_handler)
+        signal.signal(number, interruption.begin)
     settings = config.load({**os.environ, "CHASKI_DATA": str(folder / "server")})
     demo = _create_demo(folder, settings.tablets_port, settings.people_port)
     demo.server.refuse_taken_ports()
@@ -129,9 +148,10 @@ def _serve(folder: Path) -> None:
                 demo.server.start()
             else:
                 _move_unfinished_aside(folder)
-                run_demo(demo)
+                run_demo(demo, interruption)
                 atomic_file.replace_file(told, f"{demo.pin}\n".encode())
             _print_addresses(demo, told.read_text(encoding="utf-8").strip())
+            interruption.check()
             demo.server.wait()
         except KeyboardInterrupt:
             kept = "the data stays" if told.exists() else "the story was cut off, and the next call begins it again"
