@@ -126,10 +126,6 @@ class Channel(HttpToolsProtocol):
         """Return the client's rate in bytes per second. A new turn starts with one second at the minimum rate."""
         return (self.moved + MIN_BYTES_PER_SECOND) / (now - self.began + 1)
 
-    def is_late(self, now: float, patience: int) -> bool:
-        """True if the client is slower than the minimum rate allows. `patience`: the basic time in seconds."""
-        return self.waits and now - self.began > allowed_seconds(self.moved, patience, lingering=self.lingering)
-
     def drop(self) -> None:
         """Close the connection without a response."""
         self.listener.channels.pop(self, None)
@@ -304,7 +300,8 @@ class Listener:
         """Close late connections. The server calls this once per second."""
         moment = time.monotonic()
         for channel in list(self.channels):
-            if channel.is_late(moment, self.patience):
+            allowed = allowed_seconds(channel.moved, self.patience, lingering=channel.lingering)
+            if channel.waits and moment - channel.began > allowed:
                 channel.drop()
         self._tell_date()
         self.accept_more()
