@@ -20,7 +20,7 @@ from server.flows.intake.storage_budget import StorageBudget
 from server.flows.intake.sync_request import get_device_key
 from server.problems import Problem
 from server.server_keys import ServerKeys
-from server.store import audit, devices, meta, worklist
+from server.store import audit, devices, meta
 from sync.documents import courier_receipt
 from sync.documents.courier_receipt import CourierReceipts
 from sync.documents.receipt import ReceiptItem
@@ -126,15 +126,9 @@ def _store_tablet(w: Connection, dev: str, arrivals: Sequence[ParsedEnvelope], c
     except Problem as error:
         if error.code != _STORES_LATER:
             raise
-        _report_quota(w, dev, call)
+        storage_budget.report_used_up(w, dev, call.budget, now=call.now)
         return [ReceiptItem(each.id, "rejected", code=_STORES_LATER) for each in arrivals]
     return items
-
-
-def _report_quota(w: Connection, dev: str, call: _Call) -> None:
-    if not worklist.has_open_about_tablet(w, kind="quota", dev=dev):
-        reason = f"bytes.{call.budget.tablet}"
-        worklist.add_item(w, kind="quota", dev=dev, reason=reason, at=call.now, since=worklist.EVERY_TIME)
 
 
 def _receipts(dev: str, items: Sequence[ReceiptItem], stored: _Stored, now: int) -> CourierReceipts:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from server.database.connection import Connection
 from server.problems import Problem
+from server.store import worklist
 from server.store.devices import Device
 
 MIB = 1024 * 1024
@@ -63,6 +64,12 @@ def open_account(w: Connection, device: Device, budget: StorageBudget) -> Storag
     in_reserve = space.left < space.whole // RESERVE_SHARE
     most = min(budget.tablet, spare) if in_reserve else budget.tablet
     return StorageAccount(device.dev, most - device.stored_bytes, spare, revoked=False)
+
+
+def report_used_up(w: Connection, dev: str, budget: StorageBudget, *, now: int) -> None:
+    """Put a tablet that has used up its bytes on the work list, once."""
+    reason = f"bytes.{budget.tablet}"
+    worklist.add_item(w, kind="quota", dev=dev, reason=reason, at=now, since=worklist.EVERY_TIME)
 
 
 def close_account(account: StorageAccount) -> tuple[str, int, int]:
