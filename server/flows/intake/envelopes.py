@@ -17,7 +17,7 @@ from server.flows.desks import referrals, routing, tablet_budget
 from server.flows.desks.routing import RoutingDecision, Rulebook
 from server.flows.forms import halts
 from server.flows.intake import gaps, storage_budget
-from server.flows.intake.shared_facts import SharedFacts
+from server.flows.intake.shared_facts import GroupFacts, SharedFacts
 from server.flows.intake.storage_budget import StorageAccount, StorageBudget
 from server.problems import Problem
 from server.store import devices, envelopes, keyrings, statistics, versions
@@ -110,7 +110,7 @@ def store_all(
     if not arrivals:
         return []
     about = _Sender(sender, rulebook, budget, now, counted)
-    if shared is not None and shared.is_shared:  # A fault ends the whole transaction; each request then comes alone.
+    if isinstance(shared, GroupFacts):  # A fault leaves the request out of its group; then it is answered alone.
         items = _store_together(arrivals, about, shared)
     else:
         items = _store_batch(w, arrivals, about)

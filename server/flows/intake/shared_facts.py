@@ -1,6 +1,7 @@
-"""The facts that the requests of one transaction share: each is read once, and audit rows and counts are written once.
+"""What a request has in common with others of its transaction: each such fact is read once.
 
-A request that is answered alone shares them with no other one, and writes as it goes.
+A request that is answered alone has its facts for itself, and writes as it goes. Requests that are answered together
+share `GroupFacts`: audit rows, counts and reports of their tablets are written once, at the end.
 """
 
 from __future__ import annotations
@@ -22,20 +23,11 @@ _log = logging.getLogger("chaski")
 
 
 class SharedFacts:
-    """The facts of a transaction at the time `now` (ms). `devs`: the tablets of its requests, none of them twice, if
-    several share it; none if one request has it alone."""
+    """The facts of one request's transaction at the time `now` (ms)."""
 
-    def __init__(self, w: Connection, *, now: int, devs: Collection[str] = ()) -> None:
-        self.w, self.now, self.is_shared = w, now, bool(devs)
+    def __init__(self, w: Connection, *, now: int) -> None:
+        self.w, self.now = w, now
         self._answers: dict[Any, Any] = {}
-        self._counted = list[ScreeningFacts]()
-        self._stored = list[tuple[str, int, int]]()
-        self._reports = list[TabletReport]()
-        if devs:
-            self._devices = devices.list_by_id(w, devs)
-            self._with_items = worklist.list_tablets_with_open_items(w, devs)
-            self._with_orders = orders.list_tablets_with_orders(w, devs)
-            self._audit = audit.Appender(w)
 
     def ask(self, read: Callable[[Connection], T]) -> T:
         """Return the result of a store's query about the whole database. No request that shares may change it."""
@@ -51,39 +43,73 @@ class SharedFacts:
 
     def get_device(self, dev: str) -> Device | None:
         """Return a tablet as it was before the transaction, or None."""
-        return self._devices.get(dev) if self.is_shared else self.ask_about(devices.get_device, dev)
+        return self.ask_about(devices.get_device, dev)
 
     def may_have_items(self, dev: str) -> bool:
-        """Return False if no item about this tablet was open before the transaction."""
-        return not self.is_shared or dev in self._with_items
+        """Return False if it is known that no item about this tablet was open before the transaction."""
+        return True
 
     def may_have_orders(self, dev: str) -> bool:
-        """Return False if the tablet has no orders."""
-        return not self.is_shared or dev in self._with_orders
+        """Return False if it is known that the tablet has no orders."""
+        return True
 
     def record_request(self, report: TabletReport) -> None:
         """Store what a request says about its tablet."""
-        if self.is_shared:
-            self._reports.append(report)
-        else:
-            devices.record_requests(self.w, [report])
+        devices.record_requests(self.w, [report])
 
     def record(
         self, events: list[AuditEvent], counted: list[ScreeningFacts], stored: list[tuple[str, int, int]]
     ) -> None:
         """Append audit events, count screenings, and count their bytes by tablet."""
-        if self.is_shared:
-            self._audit.add(events, at=self.now)
-            self._counted += counted
-            self._stored += stored
-        else:
-            audit.append_all(self.w, events, at=self.now)
-            statistics.count_screenings(self.w, counted, at=self.now)
-            devices.count_stored(self.w, stored)
+        audit.append_all(self.w, events, at=self.now)
+        statistics.count_screenings(self.w, counted, at=self.now)
+        devices.count_stored(self.w, stored)
 
     def get_audit_head(self) -> tuple[int, str]:
         """Return number and hash of the last audit row, written or not."""
-        return self._audit.head if self.is_shared else audit.get_head(self.w)
+        return audit.get_head(self.w)
+
+
+class GroupFacts(SharedFacts):
+    """The facts of a transaction with requests of the tablets `devs`, none of them twice."""
+
+    def __init__(self, w: Connection, *, now: int, devs: Collection[str]) -> None:
+        super().__init__(w, now=now)
+        self._counted = list[ScreeningFacts]()
+        self._stored = list[tuple[str, int, int]]()
+        self._reports = list[TabletReport]()
+        self._devices = devices.list_by_id(w, devs)
+        self._with_items = worklist.list_tablets_with_open_items(w, devs)
+        self._with_orders = orders.list_tablets_with_orders(w, devs)
+        self._audit = audit.Appender(w)
+
+    def get_device(self, dev: str) -> Device | None:
+        """Return a tablet as it was before the transaction, or None."""
+        return self._devices.get(dev)
+
+    def may_have_items(self, dev: str) -> bool:
+        """Return False if no item about this tablet was open before the transaction."""
+        return dev in self._with_items
+
+    def may_have_orders(self, dev: str) -> bool:
+        """Return False if the tablet has no orders."""
+        return dev in self._with_orders
+
+    def record_request(self, report: TabletReport) -> None:
+        """Store at the end what a request says about its tablet."""
+        self._reports.append(report)
+
+    def record(
+        self, events: list[AuditEvent], counted: list[ScreeningFacts], stored: list[tuple[str, int, int]]
+    ) -> None:
+        """Append audit events, count screenings, and count their bytes by tablet, all at the end."""
+        self._audit.add(events, at=self.now)
+        self._counted += counted
+        self._stored += stored
+
+    def get_audit_head(self) -> tuple[int, str]:
+        """Return number and hash of the last audit row, written or not."""
+        return self._audit.head
 
     @contextmanager
     def attempt(self) -> Iterator[None]:
@@ -104,8 +130,7 @@ class SharedFacts:
 
     def write(self) -> None:
         """Write what was put off, before the transaction commits."""
-        if self.is_shared:
-            self._audit.write()
-            statistics.count_screenings(self.w, self._counted, at=self.now)
-            devices.record_requests(self.w, self._reports)
-            devices.count_stored(self.w, self._stored)
+        self._audit.write()
+        statistics.count_screenings(self.w, self._counted, at=self.now)
+        devices.record_requests(self.w, self._reports)
+        devices.count_stored(self.w, self._stored)

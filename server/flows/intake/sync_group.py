@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from server.database.connection import Database
 from server.flows.desks.routing import Rulebook
 from server.flows.intake import storage_budget, sync_request
-from server.flows.intake.shared_facts import SharedFacts
+from server.flows.intake.shared_facts import GroupFacts
 from server.flows.intake.storage_budget import StorageBudget
 from server.flows.intake.sync_request import Applied, Call
 from server.server_keys import ServerKeys
@@ -71,7 +71,7 @@ def _apply_together(db: Database, calls: Mapping[int, Call], keys: ServerKeys, n
     applied: dict[int, Applied] = {}
     try:
         with db.write() as w:
-            shared = SharedFacts(w, now=now, devs=[call.dev for call in calls.values()])
+            shared = GroupFacts(w, now=now, devs=[call.dev for call in calls.values()])
             for place, call in calls.items():
                 if sync_request.is_number_accepted(shared, call):
                     with shared.attempt():

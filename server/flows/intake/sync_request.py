@@ -109,9 +109,7 @@ def _report_quota(db: Database, dev: str, budget: StorageBudget, *, now: int) ->
     """Put the tablet whose space is used up on the work list once. The refused request itself stored nothing."""
     if not worklist.has_open_about_tablet(db.read(), kind="quota", dev=dev):
         with db.write() as w:
-            worklist.add_item(
-                w, kind="quota", dev=dev, reason=f"bytes.{budget.tablet}", at=now, since=worklist.EVERY_TIME
-            )
+            storage_budget.report_used_up(w, dev, budget, now=now)
 
 
 @dataclass(frozen=True)
