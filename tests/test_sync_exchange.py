@@ -212,7 +212,7 @@ def test_a_sync_with_nothing_new_fits_in_a_thousand_bytes_with_its_heads():
     )
     response_head = (
         f"HTTP/1.1 200 OK\r\nContent-Type: {messages.CONTENT_TYPE}\r\nContent-Length: {len(down.body)}\r\n"
-        "Date: Sat, 21 Nov 2026 18:00:00 GMT\r\nServer: waitress\r\n"
+        "Date: Sat, 21 Nov 2026 18:00:00 GMT\r\n"
         f"{messages.SIGNATURE_HEADER}: {down.signature}\r\n\r\n"
     )
     assert len(request_head) + len(up.body) <= 550

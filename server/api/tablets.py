@@ -61,7 +61,8 @@ def install_tablet_api(app: Flask) -> None:
 @openapi.accepts(CONTENT_TYPE, SIGNATURE_HEADER)
 @blueprint.response(200, openapi.BYTES, content_type=CONTENT_TYPE, headers={SIGNATURE_HEADER: openapi.REQUIRED_HEADER})
 def sync_tablet() -> Response:
-    """Sync a tablet in one request and response (SPEC 11). The server also signs a rejection of the request number.
+    """Sync a tablet in one request and response (SPEC 11), if it is not answered together with others before it gets
+    here. The server also signs a rejection of the request number.
 
     A rejection of the number has the receipts of the envelopes, which are stored all the same.
     """
