@@ -352,7 +352,7 @@ class Listener:
             if accepted is None:
                 return
             if len(self.channels) >= MAX_CONNECTIONS:
-                self._drop_one(self._list_seasoned())
+                self._drop_one(self.channels)
             line, address = accepted
             line.setblocking(False)
             channel = Channel(self, address)
@@ -368,15 +368,12 @@ class Listener:
 
     def _has_room(self) -> bool:
         """True if a connection can be accepted now. Until then it waits in the system's queue."""
-        # A client that is dropped at once reconnects and sends everything again. A thousand tablets may sync at once.
         if len(self.channels) < MAX_CONNECTIONS:
             return True
-        return self._worst(self._list_seasoned()) is not None
-
-    def _list_seasoned(self) -> list[Channel]:
-        """Return the connections that had their time to say something: one that was just accepted is idle."""
-        since = time.monotonic() - GRACE_SECONDS
-        return [channel for channel in self.channels if channel.began < since]
+        # A client that is dropped at once reconnects and sends everything again. A thousand tablets may sync at once.
+        # The worst of all must be old enough: the worst of the old ones may be an honest sender, in a sudden crowd.
+        worst = self._worst(self.channels)
+        return worst is not None and worst.began < time.monotonic() - GRACE_SECONDS
 
     def make_room(self) -> None:
         """Drop connections until the bytes in memory are within the limit."""

@@ -391,20 +391,23 @@ def test_the_server_waits_for_an_honest_sender_on_a_slow_line(host: ServerUnderT
 
 
 @pytest.mark.parametrize("each_says", [b"", b"P"])
+@pytest.mark.parametrize(("piece", "seconds", "at_once"), [(512, 0.2, 150), (2048, 1.2, 2 * MAX_CONNECTIONS)])
 def test_an_honest_upload_succeeds_while_idle_connections_pour_in(
-    host: ServerUnderTest, tablet: Tablet, each_says: bytes
+    patient_host: ServerUnderTest, piece: int, seconds: float, at_once: int, each_says: bytes
 ) -> None:
-    message = host.field.message(tablet, host.field.envelope(tablet))
+    """After each piece, so many others come `at_once`. After 1.2 seconds, it is older than all of them."""
+    tablet = patient_host.field.tablet()
+    message = patient_host.field.message(tablet, patient_host.field.envelope(tablet))
     head = f"POST /v1/sync HTTP/1.1\r\nContent-Length: {len(message.body)}\r\n{SIGNATURE_HEADER}: {message.signature}"
     sent = head.encode() + CRLF * 2 + message.body
+    poured = iter(range(2 * MAX_CONNECTIONS))
     with ExitStack() as stack:
-        line = stack.enter_context(connect(host.port))
-        pieces = [sent[start : start + 512] for start in range(0, len(sent), 512)]
-        for piece in pieces:
-            line.sendall(piece)
-            for _ in range(2 * MAX_CONNECTIONS // len(pieces) + 1):
-                stack.enter_context(connect(host.port)).sendall(each_says)
-            time.sleep(0.2)
+        line = stack.enter_context(connect(patient_host.port))
+        for start in range(0, len(sent), piece):
+            line.sendall(sent[start : start + piece])
+            time.sleep(seconds)
+            for _ in islice(poured, at_once):
+                stack.enter_context(connect(patient_host.port)).sendall(each_says)
         assert read_answer(line).status == 200
 
 
