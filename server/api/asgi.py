@@ -43,13 +43,13 @@ class WholeRequests:
         self._app, self._workers = app, ThreadPoolExecutor(threads, thread_name_prefix=app.name)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """WholeAnswer one request."""
+        """Answer one request."""
         body = await _read_body(receive)
         if body is not None:
             await self.answer(scope, body, send)
 
     async def answer(self, scope: Scope, body: bytes, send: Send) -> None:
-        """WholeAnswer a complete request in a worker thread."""
+        """Answer a complete request in a worker thread."""
         loop = asyncio.get_running_loop()
         await _send(await loop.run_in_executor(self._workers, self._run, _build_environ(scope, body)), send)
 
@@ -74,7 +74,7 @@ class TabletRequests(WholeRequests):
         self._syncs = syncs
 
     async def answer(self, scope: Scope, body: bytes, send: Send) -> None:
-        """WholeAnswer a complete request."""
+        """Answer a complete request."""
         if scope["path"] == PATH and scope["method"] == "POST":
             signature = next((value for name, value in scope["headers"] if name == _SIGNATURE), b"")
             message = Message(body, signature.decode("latin-1"))

@@ -26,6 +26,9 @@ from sync.exchange.messages import PATH, Message
 _log = logging.getLogger("chaski")
 # The most requests, and bytes of them, in one transaction: those that come after wait for all of them.
 MOST_REQUESTS, MOST_BYTES = 64, 1024 * 1024
+# How long a transaction may wait until as many requests are ready as the one before it took, in seconds. Tablets that
+# were answered together come back together: without the wait, the first of them would have a commit for itself.
+GATHER_SECONDS = 0.001
 
 
 @dataclass(frozen=True)
@@ -47,6 +50,7 @@ class SyncThread:
         self._rulebook = Rulebook(services.rules, config.deadline_hours)
         self._budget = StorageBudget(config.tablet_max_mb * MIB)
         self._ready: deque[_Waiting] = deque()
+        self._expected = 1
         self._changed = threading.Condition()
         self._closing = False
         self._thread = threading.Thread(target=self._run, name="syncs", daemon=True)
@@ -68,7 +72,8 @@ class SyncThread:
         answered: asyncio.Future[Message | None] = loop.create_future()
         with self._changed:
             self._ready.append(_Waiting(message, time.perf_counter(), loop, answered))
-            self._changed.notify()
+            if len(self._ready) in (1, self._expected):
+                self._changed.notify()
         return answered
 
     def _run(self) -> None:
@@ -77,9 +82,7 @@ class SyncThread:
             # The answers leave first: what is logged and counted costs time that no tablet has to wait.
             with contextlib.suppress(RuntimeError):  # The server was stopped, and waits for no answer any more.
                 group[0].loop.call_soon_threadsafe(_deliver, group, answers)
-            for waiting, answer in zip(group, answers, strict=True):
-                if answer is not None:
-                    self._record(waiting, answer)
+            self._record(group, answers)
 
     def _answer(self, group: Sequence[_Waiting]) -> list[GroupAnswer | None]:
         services = self._services
@@ -100,16 +103,22 @@ class SyncThread:
         """Wait for requests, and return those that are ready; empty at the end."""
         with self._changed:
             self._changed.wait_for(lambda: self._ready or self._closing)
+            self._changed.wait_for(lambda: len(self._ready) >= self._expected or self._closing, GATHER_SECONDS)
             group, size = list[_Waiting](), 0
             while self._ready and len(group) < MOST_REQUESTS and size < MOST_BYTES:
                 group.append(self._ready.popleft())
                 size += len(group[-1].message.body)
+            self._expected = max(len(group), 1)
             return group
 
-    def _record(self, waiting: _Waiting, answer: GroupAnswer) -> None:
-        seconds, outcomes = time.perf_counter() - waiting.began, Counter(item.outcome for item in answer.items)
-        answered = AnsweredRequest("tablets", "POST", PATH, 200, seconds, secrets.token_hex(6), outcomes)
-        record_answered(answered, self._services.metrics)
+    def _record(self, group: Sequence[_Waiting], answers: Sequence[GroupAnswer | None]) -> None:
+        ended, group_id = time.perf_counter(), secrets.token_hex(5)
+        for place, (waiting, answer) in enumerate(zip(group, answers, strict=True)):
+            if answer is not None:
+                seconds, outcomes = ended - waiting.began, Counter(item.outcome for item in answer.items)
+                request_id = f"{group_id}{place:02x}"
+                answered = AnsweredRequest("tablets", "POST", PATH, 200, seconds, request_id, outcomes)
+                record_answered(answered, self._services.metrics)
 
 
 def _deliver(group: list[_Waiting], answers: list[GroupAnswer | None]) -> None:
