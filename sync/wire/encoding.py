@@ -38,9 +38,11 @@ def unb64u(text: str | bytes) -> bytes:
         data = binascii.a2b_base64(encoded + b"=" * (-len(encoded) % 4), strict_mode=True)
     except (binascii.Error, ValueError) as wrong:
         raise SyncError("encoding.base64", "not base64url") from wrong
-    # The library still accepts padding and stray bits at the end. So the last two or more letters are encoded again.
-    whole = max(0, len(data) - 1) // 3
-    if binascii.b2a_base64(data[whole * 3 :], newline=False).rstrip(b"=") != encoded[whole * 4 :]:
+    # The library still accepts padding and stray bits at the end. So the last letters are encoded again, unless they
+    # stand for three whole bytes, as without padding and stray bits.
+    whole = len(data) // 3
+    rest = binascii.b2a_base64(data[whole * 3 :], newline=False).rstrip(b"=") if len(data) % 3 else b""
+    if rest != encoded[whole * 4 :]:
         raise SyncError("encoding.base64", "not the canonical base64url of its bytes")
     return data
 

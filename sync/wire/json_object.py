@@ -25,14 +25,15 @@ TEXT = re.compile(r"(?s).*")
 class JsonObject:
     """One JSON object with typed readers for its members; they raise SyncError `document.malformed`."""
 
-    def __init__(self, content: Any, where: str) -> None:
-        self._where = where
+    def __init__(self, content: Any, *where: str) -> None:
+        self._where = where  # Put together only for an error.
         if type(content) is not dict and not isinstance(content, Mapping):
             raise self._wrong("must be an object")
         self._content = content
 
     def _wrong(self, why: str) -> SyncError:
-        return SyncError("document.malformed", f"{self._where} {why}")
+        where, *names = self._where
+        return SyncError("document.malformed", " ".join([where, *(f"`{name}`" for name in names), why]))
 
     def array(self, name: str, maximum: int | None = None) -> list[Any]:
         """Return an array of any values; a missing member is empty."""
@@ -81,7 +82,7 @@ class JsonObject:
 
     def objects(self, name: str) -> "list[JsonObject]":
         """Return an array of objects; a missing member is empty."""
-        return [JsonObject(value, f"{self._where} `{name}`") for value in self.array(name)]
+        return [JsonObject(value, *self._where, name) for value in self.array(name)]
 
     def pairs(self, name: str, maximum: int) -> tuple[tuple[int, int], ...]:
         """Return an array of arrays of two integers from 1."""
@@ -93,7 +94,7 @@ class JsonObject:
 
     def object(self, name: str) -> "JsonObject":
         """Return an object; a missing member is empty."""
-        return JsonObject(self._content.get(name, {}), f"{self._where} `{name}`")
+        return JsonObject(self._content.get(name, {}), *self._where, name)
 
     def names(self, pattern: re.Pattern[str]) -> list[str]:
         """Return the names of all members in order; each must match the pattern."""
