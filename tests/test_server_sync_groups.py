@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from conftest import FOUNDED, World
+from server.api import sync_thread
 from server.app import open_services
 from server.flows.desks import referrals
 from server.flows.desks.routing import Rulebook
@@ -250,6 +251,53 @@ def test_requests_that_break_are_left_and_the_others_are_answered(
     assert audit.verify_chain(field.services.db).faults == ()
 
 
+class FailingStatement:
+    """A connection that fails once at a statement, after `spared` good ones, as on a disk with a fault."""
+
+    def __init__(self, connection: sqlite3.Connection, statement: str, spared: int) -> None:
+        self.connection, self.statement, self.spared = connection, statement, spared
+
+    def execute(self, sql: str, *parameters: Any) -> sqlite3.Cursor:
+        """Execute a statement, or fail."""
+        if sql == self.statement:
+            self.spared -= 1
+            if self.spared == -1:
+                raise sqlite3.OperationalError("disk I/O error")
+        return self.connection.execute(sql, *parameters)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.connection, name)
+
+
+@pytest.mark.parametrize(("statement", "spared"), [("release part", 1), ("rollback to part", 0), ("savepoint part", 1)])
+def test_a_request_that_cannot_be_taken_back_alone_takes_the_group_back(
+    field: Field, monkeypatch: pytest.MonkeyPatch, statement: str, spared: int
+) -> None:
+    tablets = [field.tablet() for _ in range(4)]
+    group = [field.message(tablet, field.envelope(tablet)) for tablet in tablets]
+    apply = sync_request.apply_call
+
+    def break_one(w: Any, call: Any, *others: Any) -> Any:
+        applied = apply(w, call, *others)
+        if statement == "rollback to part" and call.dev == tablets[1].key.kid:
+            raise KeyError("a fault of the program")
+        return applied
+
+    monkeypatch.setattr(sync_request, "apply_call", break_one)
+    writer = writing_connection(field.services.db)
+    sound = writer.conn
+    writer.conn = FailingStatement(sound, statement, spared)  # type: ignore[assignment]
+    assert answer_together(field, group) == [None] * 4
+    writer.conn = sound
+    assert field.rows("select count(*) from envelopes") == [(0,)]
+    assert field.rows("select count(*) from audit where action = 'envelope.stored'") == [(0,)]
+    assert audit.verify_chain(field.services.db).faults == ()
+
+
+class Poison(BaseException):
+    """What a library may raise that is no Exception."""
+
+
 def send(port: int, message: Message) -> bytes:
     answer = post_message(port, message)
     assert answer.status == 200, answer.body
@@ -288,11 +336,12 @@ def test_a_commit_that_hangs_delays_answers_and_the_server_still_answers_others(
         assert field.rows("select count(*) from envelopes") == [(6,)]
 
 
+@pytest.mark.parametrize("fault", [RuntimeError, Poison])
 def test_a_fault_of_the_group_itself_leaves_each_request_to_be_answered_alone(
-    field: Field, monkeypatch: pytest.MonkeyPatch
+    field: Field, monkeypatch: pytest.MonkeyPatch, fault: type[BaseException]
 ) -> None:
     def fail(*_: Any, **__: Any) -> Any:
-        raise RuntimeError("a fault of the program")
+        raise fault("a fault of the program")
 
     monkeypatch.setattr(sync_group, "answer_group", fail)
     tablet = field.tablet()
@@ -300,3 +349,14 @@ def test_a_fault_of_the_group_itself_leaves_each_request_to_be_answered_alone(
         for _ in range(2):
             assert send(port, field.message(tablet, field.envelope(tablet)))
         assert field.rows("select count(*) from envelopes where outcome = 'stored'") == [(2,)]
+
+
+def test_a_fault_of_the_log_keeps_no_tablet_from_its_answer(field: Field, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: Any) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr(sync_thread, "record_answered", fail)
+    tablet = field.tablet()
+    with run_servers(field) as (port, _):
+        for _ in range(3):
+            assert send(port, field.message(tablet, field.envelope(tablet)))

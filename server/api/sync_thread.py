@@ -82,7 +82,10 @@ class SyncThread:
             # The answers leave first: what is logged and counted costs time that no tablet has to wait.
             with contextlib.suppress(RuntimeError):  # The server was stopped, and waits for no answer any more.
                 group[0].loop.call_soon_threadsafe(_deliver, group, answers)
-            self._record(group, answers)
+            try:
+                self._record(group, answers)
+            except Exception:  # noqa: BLE001 (the thread must go on; the tablets have their answers)
+                _log.exception("requests not logged")
 
     def _answer(self, group: Sequence[_Waiting]) -> list[GroupAnswer | None]:
         services = self._services
@@ -95,7 +98,7 @@ class SyncThread:
                 now=services.now(),
                 budget=self._budget,
             )
-        except Exception:  # noqa: BLE001 (the thread must go on; answered alone, each gets its problem)
+        except BaseException:  # noqa: BLE001 (the thread must go on; answered alone, each gets its problem)
             _log.exception("group failed")
             return [None] * len(group)
 

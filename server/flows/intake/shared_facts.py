@@ -11,7 +11,7 @@ from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from typing import Any, TypeVar, cast
 
-from server.database.connection import Connection, savepoint
+from server.database.connection import Connection
 from server.problems import Problem
 from server.store import audit, devices, orders, statistics, worklist
 from server.store.audit import AuditEvent
@@ -113,20 +113,23 @@ class GroupFacts(SharedFacts):
 
     @contextmanager
     def attempt(self) -> Iterator[None]:
-        """Run a part that leaves nothing if it fails. The failure ends here, unless it ended the transaction."""
+        """Run a part that leaves nothing if it fails. The failure ends here, unless it ended the transaction, or what
+        the part left cannot be told from the rest."""
         mark, put_off = self._audit.mark(), list[list[Any]]([self._counted, self._stored, self._reports])
         sizes = [len(each) for each in put_off]
+        self.w.execute("savepoint part")
         try:
-            with savepoint(self.w):
-                yield
+            yield
         except Exception as error:
             if not self.w.in_transaction:
                 raise
+            self.w.execute("rollback to part")
             if not isinstance(error, Problem):  # A fault of the disk or of the program.
                 _log.warning("left out of group", extra={"fields": {"error": type(error).__name__}})
             self._audit.return_to(mark)
             for each, size in zip(put_off, sizes, strict=True):
                 del each[size:]
+        self.w.execute("release part")
 
     def write(self) -> None:
         """Write what was put off, before the transaction commits."""
