@@ -17,6 +17,7 @@ from hypothesis import HealthCheck, settings
 from screening_forms.engine.evaluator import load_engine
 from screening_forms.sandbox import client as sandbox_client
 from server import server_keys
+from server.api import sync_thread, tablets
 from server.ceremony import founding
 from server.config import Config
 from server.database.connection import Database
@@ -101,6 +102,13 @@ def remembered_passphrases() -> Iterator[None]:
         for module in (key_files, staff_session):
             patch.setattr(module, "derive_keys", derive)
         yield
+
+
+@pytest.fixture(autouse=True)
+def no_delta_at_hand(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let a server of this process have no delta yet, as after its start. The process keeps those of former tests."""
+    for module in (sync_thread, tablets):
+        monkeypatch.setattr(module, "find_delta", lambda body, dictionary: None)
 
 
 @pytest.fixture(autouse=True)

@@ -52,6 +52,14 @@ class CodedBytes:
             self._keep(name, made)
         return made
 
+    def find(self, body: bytes, coding: str, dictionary: bytes) -> bytes | None:
+        """Return bytes that are kept. Others are made meanwhile, for those who ask later."""
+        name = hashlib.sha256(body).digest(), coding, hashlib.sha256(dictionary).digest()
+        kept = self._find(name)
+        if kept is None and not self._making.locked():
+            threading.Thread(target=self.get, args=(body, coding, dictionary, FAST_LEVEL), daemon=True).start()
+        return kept
+
     def _find(self, name: tuple[bytes, str, bytes]) -> bytes | None:
         with self._lock:
             if name in self._coded:
@@ -156,6 +164,11 @@ def code_bundle(body: bytes, coding: str, dictionary: bytes = b"") -> bytes:
     """Return a form version in a coding. Pairs with another version are many, so that less time is spent on each."""
     paired = dictionary and dictionary != starter_dictionary()
     return CODED.get(body, coding, dictionary, FAST_LEVEL if paired else BEST_LEVEL)
+
+
+def find_delta(body: bytes, dictionary: bytes) -> bytes | None:
+    """Return the delta of a form version to another one if it is kept; otherwise it is made meanwhile."""
+    return CODED.find(body, DCZ, dictionary)
 
 
 def resumable(response: Response, body: bytes) -> Response:

@@ -16,6 +16,7 @@ from collections import Counter, deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from server.api.coded_bytes import find_delta
 from server.api.flask_app import AnsweredRequest, Services, record_answered
 from server.flows.desks.routing import Rulebook
 from server.flows.intake import sync_group
@@ -97,6 +98,7 @@ class SyncThread:
                 rulebook=self._rulebook,
                 now=services.now(),
                 budget=self._budget,
+                find_delta=find_delta,
             )
         except BaseException:  # noqa: BLE001 (the thread must go on; answered alone, each gets its problem)
             _log.exception("group failed")

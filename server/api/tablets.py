@@ -25,6 +25,7 @@ from server.api.coded_bytes import (
     cache_forever,
     code_bundle,
     coded_json,
+    find_delta,
     resumable,
     signed_bytes,
 )
@@ -73,7 +74,13 @@ def sync_tablet() -> Response:
     budget = StorageBudget(config.tablet_max_mb * MIB)
     try:
         answer, items = sync_request.answer_request(
-            services.db, message, keys=services.keys, rulebook=rulebook, now=services.now(), budget=budget
+            services.db,
+            message,
+            keys=services.keys,
+            rulebook=rulebook,
+            now=services.now(),
+            budget=budget,
+            find_delta=find_delta,
         )
     except NumberRefusedError as error:
         _log_outcomes(error.items)

@@ -66,6 +66,11 @@ class Manifest:
         """Return the SHA-256 of the first version that applies to a tablet, or None."""
         return next((entry.sha for entry in self.forms.get(form_id, ()) if entry.applies_to(dev, region)), None)
 
+    def list_for(self, dev: str, region: str) -> dict[str, str]:
+        """Return the version of each form that applies to a tablet."""
+        chosen = {form: self.choose(form, dev, region) for form in sorted(self.forms)}
+        return {form: sha for form, sha in chosen.items() if sha}
+
     def route_key(self, now: int) -> RoutePublicKey:
         """Return the route key in force. If all are past, return the last one: expiry must not stop work."""
         return next((entry.key for entry in self.route_keys if entry.until > now), self.route_keys[-1].key)

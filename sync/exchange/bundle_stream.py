@@ -18,6 +18,8 @@ PATH = "/v1/forms"
 MAX_WANTED = 32
 MAX_LINE_BYTES = 256
 MAX_STREAM_BYTES = 8 * 1024 * 1024
+MAX_DELTA_BYTES = 4 * 1024
+"""Of a stream in a sync response: such a response stays small on any line."""
 _CODING = re.compile(f"{DCZ}|{ZSTD}")
 
 

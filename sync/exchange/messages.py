@@ -95,7 +95,7 @@ class Request:
 
 @dataclass(frozen=True)
 class Response:
-    """The server's response to request `n` of the tablet `dev`."""
+    """The server's response to request `n` of the tablet `dev`. `forms`: a stream of form versions, as base64url."""
 
     dev: str
     n: int
@@ -106,6 +106,7 @@ class Response:
     trust: tuple[Document, ...] = ()
     registry: Document | None = None
     manifest: Document | None = None
+    forms: str = ""
     events: tuple[Event, ...] = ()
     orders: tuple[Document, ...] = ()
     seq: Mapping[str, int] = field(default_factory=dict)
@@ -299,6 +300,7 @@ def write_response(response: Response, server: SigningKey, request: Request | No
         "trust": [_text(document) for document in response.trust],
         "registry": _text(response.registry),
         "manifest": _text(response.manifest),
+        "forms": response.forms,
         "events": [vars(event) for event in response.events],
         "orders": [_text(document) for document in response.orders],
         "seq": dict(response.seq),
@@ -332,6 +334,7 @@ def read_response(
         trust=_documents(members, "trust"),
         registry=_document(members, "registry"),
         manifest=_document(members, "manifest"),
+        forms=members.text("forms", TEXT, default=""),
         events=tuple(
             Event(entry.text("id", SHA256_HEX), entry.text("status", _STATUS), entry.integer("at"))
             for entry in members.objects("events")

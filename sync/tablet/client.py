@@ -11,7 +11,7 @@ from datetime import date
 from functools import cached_property
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from screening_forms.compiled_form import CompiledForm
 from screening_forms.engine.evaluator import Answer, Engine, FilledForm
@@ -321,7 +321,7 @@ class Tablet:
                 raise
             accepted, keys = fetched
         return update_documents(
-            accepted, self._document_source(frozenset() if accepted.wiped else self.drafts.bundle_names(), keys=keys)
+            accepted, self._document_source(self._bundles_in_drafts(accepted), keys=keys, along=response.forms)
         )
 
     def _fetch_documents(self) -> tuple[TrustedDocuments, dict[str, bytes]] | None:
@@ -329,10 +329,11 @@ class Tablet:
         known = trust.reopen(Document.parse(enrolled)) if enrolled is not None else None
         return fetch_documents(self.transport, held, known, pin=pin, dev=self._key.kid)
 
-    def _document_source(
-        self, keep: Set[str], *, again: bool = False, keys: Mapping[str, bytes] | None = None
-    ) -> DocumentSource:
-        return DocumentSource(self.outbox, self.transport, check_usable, keep, self._clock(), again, keys or {})
+    def _bundles_in_drafts(self, accepted: TrustedDocuments) -> Set[str]:
+        return frozenset() if accepted.wiped else self.drafts.bundle_names()
+
+    def _document_source(self, keep: Set[str], **said: Any) -> DocumentSource:
+        return DocumentSource(self.outbox, self.transport, check_usable, keep, self._clock(), **said)
 
     def _fetch_rest(self) -> int:
         """Fetch what no screening waits for: keys of other regions, then recordings; return how many of these miss."""

@@ -8,6 +8,7 @@ version is asked for, once.
 import hashlib
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -20,6 +21,7 @@ from sync.exchange.transport import RefusedError, Reply, Transport
 from sync.tablet.document_store import DocumentStore
 from sync.tablet.form_selection import CONNECTION_ERRORS
 from sync.tablet.partial_stream import PartialStream
+from sync.wire.encoding import unb64u
 
 _SAVED_BYTES = 16 * 1024  # So many bytes may be lost if the machine stops during a download.
 _CONTENT_RANGE = re.compile(r"bytes ([0-9]{1,9})-")
@@ -52,6 +54,17 @@ class FormDownload:
         again, self._damaged = [*self._damaged], set()
         self._fetch_all([Wanted(sha) for sha in again])
         self.store.update({}, [PartialStream.NAME])
+
+    def take_along(self, stream: str, wanted: Iterable[str]) -> None:
+        """Take the versions that came along with a sync response (SPEC 11.3 rule 12).
+
+        They save a request and must not cost anything: a version that does not come so is fetched.
+        """
+        with suppress(SyncError):
+            for piece in StreamReader.of({*wanted}).feed(unb64u(stream)):
+                if piece.coding == codings.DCZ:
+                    self._take(piece, self._choose_dictionary(piece.sha))
+        self._damaged.clear()
 
     def _fetch_all(self, wanted: Sequence[Wanted]) -> None:
         most, left = bundle_stream.MAX_WANTED, [*wanted]

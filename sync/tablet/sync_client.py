@@ -152,6 +152,7 @@ def _merge_documents(former: Response | None, response: Response) -> Response:
         trust=(*former.trust, *response.trust),
         registry=response.registry or former.registry,
         manifest=response.manifest or former.manifest,
+        forms=response.forms or former.forms,
     )
 
 

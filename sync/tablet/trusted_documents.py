@@ -58,8 +58,7 @@ class TrustedDocuments:
         if self.wiped:
             return {}
         dev, region = self.certificate.dev, self.certificate.region
-        chosen = {form: self.manifest.choose(form, dev, region) for form in sorted(self.manifest.forms)}
-        return {form: sha for form, sha in chosen.items() if sha}
+        return self.manifest.list_for(dev, region)
 
 
 def verify_all(
@@ -140,7 +139,7 @@ class DocumentSource:
 
     `usable` gets a form id and the verified payload of its new bundle, and raises if the tablet cannot run it. `keep`
     names bundles to store although they are no longer in use. With `again`, recent refusals are tried again. `keys`
-    are public keys that came with the documents, by their hashes.
+    are public keys that came with the documents, by their hashes; `along` is the stream of versions that did, as text.
     """
 
     outbox: Outbox
@@ -150,6 +149,7 @@ class DocumentSource:
     now: int
     again: bool = False
     keys: Mapping[str, bytes] = field(default_factory=dict)
+    along: str = ""
 
 
 def update_documents(documents: TrustedDocuments, source: DocumentSource) -> tuple[str, ...]:
@@ -232,6 +232,7 @@ class Bundles:
     def fetch_missing(self) -> None:
         """Fetch what is not on board, in one request."""
         if self._missing:
+            self.download.take_along(self._source.along, self._missing)
             self.download.fetch(self._missing)
 
     def get_bundle(self, form: str, sha: str) -> bytes:

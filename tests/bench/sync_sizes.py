@@ -149,15 +149,20 @@ def _download(site: BenchSite, samples: SampleInterviews) -> Figure:
 def _form_update(site: BenchSite, samples: SampleInterviews) -> Iterator[Figure]:
     """What an ordinary sync takes after a version with five changed sentences was published.
 
-    The body is all that was fetched beside the answer of the sync itself, which tells of the version.
+    The body is all that the first tablet fetches beside the answer of the sync itself, which tells of the version. To
+    the tablets after it, the version comes with that answer.
     """
-    with counting(site) as (tablet, transport):
+    with counting(site) as (tablet, transport), Tablet(site.folder / "after") as after:
+        after.enrol(invite(site, ["after"])[0])
+        certify_all(site)
+        after.pull()
+        after.sync()
         tablet.sync()
         sha = publish(site, corrected(samples.form, "corrected"))
         transport.bodies.clear()
-        traffic = tablet.sync().traffic
-        if tablet.version(FORM) != sha:
-            raise RuntimeError("the tablet did not take the new version")
+        traffic, traffic_after = tablet.sync().traffic, after.sync().traffic
+        if {tablet.version(FORM), after.version(FORM)} != {sha}:
+            raise RuntimeError("a tablet did not take the new version")
     if len(transport.bodies) != traffic.requests:
         raise RuntimeError("the tablet fetched something past the transport that counts")
     fetched = sum(size for path, size in transport.bodies if path != messages.PATH)
@@ -165,6 +170,9 @@ def _form_update(site: BenchSite, samples: SampleInterviews) -> Iterator[Figure]
     yield Figure("update.body", f"{about}, body", fetched, "B", 600)
     yield Figure("update.bytes", "    the whole sync, up and down", traffic.up + traffic.down, "B")
     yield Figure("update.requests", "    its requests", traffic.requests, "requests")
+    whole = traffic_after.up + traffic_after.down
+    yield Figure("update.after.bytes", "    of the tablets after the first, up and down", whole, "B")
+    yield Figure("update.after.requests", "    their requests", traffic_after.requests, "requests", 1)
 
 
 def renamed(form: CompiledForm, version: str) -> CompiledForm:

@@ -49,6 +49,7 @@ _RECEIPT = receipt.ReceiptItem("e1" * 32, "stored", 7)
 NEWS: dict[str, Any] = {
     "receipts": receipt.make(SERVER, dev=DEVICE.kid, n=12, at=NOW, generation=GENERATION, head="", items=[_RECEIPT]),
     "trust": (TRUST,),
+    "forms": b64u(b"a stream of versions"),
     "events": (messages.Event("e1" * 32, "claimed", NOW), messages.Event("e2" * 32, "some_word_of_tomorrow", NOW)),
     "orders": (device_order.make(REGISTRAR, dev=DEVICE.kid, number=4, issued=NOW, order="wipe"),),
     "more": True,

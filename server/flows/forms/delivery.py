@@ -1,22 +1,24 @@
 """Sends form versions to tablets: which bytes a version is written with, and several versions in one stream.
 
-The tablet API calls it, and gives it the function that codes bytes. A dictionary is always a version that this server
-has published, or the starter dictionary.
+The tablet API and the sync request call it, and give it the function that codes bytes. A dictionary is always a version
+that this server has published, or the starter dictionary.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 
 from server.database.connection import Connection, Database
 from server.store import versions
-from sync.exchange.bundle_stream import MAX_STREAM_BYTES, Piece, Wanted
+from sync.exchange.bundle_stream import MAX_DELTA_BYTES, MAX_STREAM_BYTES, Piece, Wanted
 from sync.exchange.codings import DCZ, ZSTD, starter_dictionary
 
 _STARTER = hashlib.sha256(starter_dictionary()).hexdigest()
 Coder = Callable[[bytes, str, bytes], bytes]
 """Codes bytes: the plain ones, the coding, the dictionary."""
+DeltaFinder = Callable[[bytes, bytes], bytes | None]
+"""Returns the delta of bytes to a dictionary if it is at hand. It must not make one: a transaction is open."""
 
 
 def find_dictionary(connection: Connection, sha256: str, version: str) -> bytes:
@@ -40,6 +42,26 @@ def write_stream(db: Database, wanted: Iterable[Wanted], code: Coder) -> bytes:
         parts.append(part)
         length += len(part)
     return b"".join(parts)
+
+
+def write_deltas(connection: Connection, named: Mapping[str, str], held: Mapping[str, str], find: DeltaFinder) -> bytes:
+    """Return a stream with the versions that a tablet will use, each as a delta of the one that it holds of the form
+    (SPEC 11.3 rule 12); `named` and `held` are versions by form.
+
+    Empty if nothing changed, if a delta is not made yet, or if a sync response has no room for them.
+    """
+    parts = list[bytes]()
+    for form, sha in sorted(named.items()):
+        if held.get(form, "") == sha:
+            continue
+        body = versions.find_bytes_in_use(connection, sha)
+        dictionary = versions.find_bytes_in_use(connection, held.get(form, ""))
+        coded = find(body, dictionary) if body is not None and dictionary is not None else None
+        if coded is None:
+            return b""
+        parts.append(Piece(sha, DCZ, coded).to_bytes())
+    stream = b"".join(parts)
+    return stream if len(stream) <= MAX_DELTA_BYTES else b""
 
 
 def _code_piece(connection: Connection, wanted: Wanted, code: Coder) -> Piece:

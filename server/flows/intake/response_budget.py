@@ -24,14 +24,15 @@ def limit_response(response: Response, cursors: Sequence[int], budget: int, rece
 
     `cursors` are those before the first event and after each event. `receipts` is the number of items of its receipts.
     Sizes are those before compression, so a response is smaller than the budget. The first document or event is sent in
-    any case: no budget may keep a tablet from ever getting the rest.
+    any case: no budget may keep a tablet from ever getting the rest. Form versions travel along if there is room left.
     """
     if not budget:
         return response
     documents = [*response.trust, *(each for each in (response.registry, response.manifest) if each)]
     sizes = [*(len(each.to_bytes()) for each in documents), *[EVENT_BYTES] * len(response.events)]
     orders = sum(len(each.to_bytes()) for each in response.orders)
-    fitting = _count_fitting(sizes, budget - HEAD_BYTES - orders - receipts * RECEIPT_BYTES)
+    room = budget - HEAD_BYTES - orders - receipts * RECEIPT_BYTES
+    fitting, left = _count_fitting(sizes, room), room - sum(sizes)
     sent = documents[:fitting]
     events = response.events[: max(0, fitting - len(documents))]
     return replace(
@@ -39,6 +40,7 @@ def limit_response(response: Response, cursors: Sequence[int], budget: int, rece
         trust=tuple(each for each in response.trust if each in sent),
         registry=response.registry if response.registry in sent else None,
         manifest=response.manifest if response.manifest in sent else None,
+        forms=response.forms if left >= len(response.forms) else "",
         events=events,
         cursor=cursors[len(events)],
         more=response.more or fitting < len(sizes),

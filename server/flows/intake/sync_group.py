@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from server.database.connection import Database
 from server.flows.desks.routing import Rulebook
+from server.flows.forms.delivery import DeltaFinder
 from server.flows.intake import storage_budget, sync_request
 from server.flows.intake.shared_facts import GroupFacts
 from server.flows.intake.storage_budget import StorageBudget
@@ -39,13 +40,14 @@ def answer_group(
     rulebook: Rulebook,
     now: int,
     budget: StorageBudget = storage_budget.DEFAULT,
+    find_delta: DeltaFinder | None = None,
 ) -> list[GroupAnswer | None]:
     """Answer requests in one transaction. None: this one has to be answered alone, and has changed nothing."""
     calls: dict[int, Call] = {}
     for place, message in enumerate(group):
         call = _read_usual(db, message, keys, rulebook, budget, now)
         if call is not None and all(call.dev != other.dev for other in calls.values()):
-            calls[place] = call
+            calls[place] = replace(call, find_delta=find_delta)
     applied = _apply_together(db, calls, keys, now) if calls else {}
     return [_sign(calls[place], applied[place], keys) if place in applied else None for place in range(len(group))]
 

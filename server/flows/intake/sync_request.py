@@ -16,7 +16,8 @@ from typing import Any
 
 from server.database.connection import Connection, Database
 from server.flows.desks.routing import Rulebook
-from server.flows.forms import halts
+from server.flows.forms import delivery, halts
+from server.flows.forms.delivery import DeltaFinder
 from server.flows.intake import envelopes as envelope_intake
 from server.flows.intake import gaps, response_budget, storage_budget
 from server.flows.intake.envelopes import ParsedEnvelope
@@ -31,14 +32,14 @@ from server.store import devices, documents, meta, statuses, worklist
 from server.store.audit import SERVER
 from server.store.chains import Gap
 from server.store.devices import Device, TabletReport
-from sync.documents import receipt
+from sync.documents import manifest, receipt
 from sync.documents.receipt import ReceiptItem, Receipts
 from sync.documents.signed import Document
 from sync.errors import SyncError
 from sync.exchange import messages
 from sync.exchange.messages import Event, Message, Request, Response
 from sync.keys.key_pairs import VerifyKey, key_id
-from sync.wire.encoding import canonical
+from sync.wire.encoding import b64u, canonical
 
 EVENTS_AT_ONCE = 200
 MOST_SKIPPED = 2**20
@@ -64,13 +65,14 @@ def answer_request(
     rulebook: Rulebook,
     now: int,
     budget: StorageBudget = storage_budget.DEFAULT,
+    find_delta: DeltaFinder | None = None,
 ) -> tuple[Message, list[ReceiptItem]]:
     """Answer a tablet's request. Also returns the receipt item of each envelope, for the log.
 
     Raises NumberRefusedError, with the receipts as a member, after the request's envelopes were stored; and Problem
     `storage.quota` if the tablet has used up its bytes.
     """
-    call = read_call(db, message, keys, rulebook, budget, now)
+    call = replace(read_call(db, message, keys, rulebook, budget, now), find_delta=find_delta)
     try:
         applied = db.group_commit(lambda w: apply_call(w, call, keys))
     except Problem as error:
@@ -115,7 +117,7 @@ def _report_quota(db: Database, dev: str, budget: StorageBudget, *, now: int) ->
 @dataclass(frozen=True)
 class Call:
     """A verified request of the tablet `dev`, the SHA-256 of its bytes, its envelopes, and what applies to it. `proof`:
-    the receipts by which it proves that the server knew more."""
+    the receipts by which it proves that the server knew more. Without `find_delta` no form version travels along."""
 
     dev: str
     request: Request
@@ -125,6 +127,7 @@ class Call:
     rulebook: Rulebook
     budget: StorageBudget
     now: int
+    find_delta: DeltaFinder | None = None
 
 
 @dataclass(frozen=True)
@@ -284,6 +287,7 @@ def _build_response(
         trust=newer["trust"],
         registry=newer["registry"][-1] if newer["registry"] else None,
         manifest=newer["manifest"][-1] if newer["manifest"] else None,
+        forms=_write_deltas(shared, call, newer["manifest"][-1]) if newer["manifest"] else "",
         events=tuple(Event(event.envelope, event.status, event.at) for event in events),
         orders=device_orders.list_due(w, dev, request.orders) if shared.may_have_orders(dev) else (),
         seq=seq,
@@ -306,6 +310,15 @@ def _list_newer(shared: SharedFacts, request: Request) -> dict[str, tuple[Docume
         above = documents.list_above(shared.w, kind, held if kind == "trust" else newest - 1) if newest > held else []
         found[kind] = tuple(Document.parse(stored.body) for stored in above)
     return found
+
+
+def _write_deltas(shared: SharedFacts, call: Call, document: Document) -> str:
+    """Return the versions that a new manifest names for the tablet, as far as they can travel along with it."""
+    device = shared.get_device(call.dev)
+    if call.find_delta is None or device is None or device.state != "certified":
+        return ""
+    named = manifest.read(document).list_for(device.dev, device.region)
+    return b64u(delivery.write_deltas(shared.w, named, devices.get_inventory(shared.w, device.dev), call.find_delta))
 
 
 def add_receipts(applied: Applied, keys: ServerKeys) -> Response:

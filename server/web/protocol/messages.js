@@ -89,6 +89,7 @@ const RESPONSE_MEMBERS = {
   trust: DOCUMENTS,
   registry: optional(text),
   manifest: optional(text),
+  forms: optional(text),
   events: arrayOf(record(EVENT)),
   cursor: COUNT,
   orders: DOCUMENTS,
