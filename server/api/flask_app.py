@@ -152,7 +152,7 @@ def configure_logging(stream: TextIO, level: str) -> None:
     """Format every log line of the process with JsonFormatter."""
     # Every request writes a line, and no line names a thread, a process or a place in the code.
     logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
-    logging._srcfile = None  # type: ignore[attr-defined]  # Documented as an optimization ("Logging HOWTO").
+    logging._srcfile = None  # Documented as an optimization ("Logging HOWTO").
     handler = logging.StreamHandler(stream)
     handler.setFormatter(JsonFormatter())
     logging.getLogger("apscheduler").setLevel(logging.WARNING)  # Its info level logs every run of every job.
