@@ -52,7 +52,7 @@ def list_missing(c: Connection, dev: str, chain: str, last: int) -> list[Gap]:
     return missing
 
 
-def _list_damaged(c: Connection, within: str, about: Sequence[str | int]) -> set[int]:
+def _list_damaged(c: Connection, within: str, about: Sequence[object]) -> set[int]:
     # One look-up for each row of the chain: the cost is bounded, however many envelopes of other tablets are damaged.
     each_damaged = "exists (select 1 from damaged_envelopes where envelope = envelopes.id)"
     return {seq for (seq,) in c.execute(f"select seq {within} and {each_damaged}", about).fetchall()}
