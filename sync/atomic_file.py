@@ -7,6 +7,7 @@ import os
 from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
+from tempfile import mkstemp
 
 UNFINISHED = ".new"
 """File name suffix of an unfinished write. A power cut may leave such a file behind, and any program may delete it."""
@@ -31,10 +32,11 @@ def create_file(path: Path, pieces: Iterable[bytes]) -> None:
     """
     if os.path.lexists(path):
         raise FileExistsError(f"{path} exists")
-    written = path.with_suffix(UNFINISHED)
-    written.unlink(missing_ok=True)  # A link that was put there must not lead the bytes into another file.
+    # A name of its own: whatever else lies in the folder, such as a file that the pieces are read from, stays.
+    opened, name = mkstemp(UNFINISHED, f"{path.name}.", path.parent)
+    written = Path(name)
     try:
-        with open(os.open(written, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+        with open(opened, "wb") as file:
             for piece in pieces:
                 file.write(piece)
             file.flush()

@@ -22,7 +22,14 @@ from support.clients import FORM, InterceptingProxy, Office, answers
 from support.intake import Field, open_field, run_servers
 from support.intake import Tablet as FieldTablet
 from sync.errors import SyncError
-from sync.exchange.courier_bundle import CarriedEnvelope, Unread, create_courier_file, open_file, read_receipts
+from sync.exchange.courier_bundle import (
+    CarriedEnvelope,
+    Unread,
+    collect_files,
+    create_courier_file,
+    open_file,
+    read_receipts,
+)
 from sync.exchange.courier_delivery import Delivery, deliver_file
 from sync.exchange.transport import Transport
 from sync.tablet.client import Tablet
@@ -168,6 +175,50 @@ def test_after_a_restore_the_file_is_sent_again_whatever_receipts_are_there(line
     assert (done.before, done.receipted) == (0, 5)
 
 
+def lose_everything(field: Field) -> None:
+    """Restore the server from a copy without any screening."""
+    with field.services.db.write() as w:
+        for table in ("referrals", "routes", "work_items", "deferred_items", "status_events", "chain_gaps", "chains"):
+            w.execute(f"delete from {table}")  # noqa: S608 (a constant)
+        w.execute("delete from envelopes")
+        rollback_guard.start_generation(w, field.services.keys, copied=field.now, now=field.now)
+
+
+@pytest.mark.parametrize("piece", [2, 3])
+def test_a_restore_during_a_delivery_lets_it_begin_anew(line: Any, tmp_path: Path, piece: int) -> None:
+    field, proxy = line
+    camp_file(field, tmp_path / "camp", field.tablet(), count=7)
+    sent: list[bytes] = []
+
+    def lose_before_one_piece(body: bytes) -> None:
+        if b'"envelopes":["' in body:
+            sent.append(body)
+            if len(sent) == piece:
+                lose_everything(field)
+
+    proxy.heard = lose_before_one_piece
+    done = deliver(proxy, tmp_path / "camp", tmp_path / "back")
+    assert (done.before + done.receipted, done.is_complete, count_stored(field)) == (7, True, 7)
+
+
+def test_a_server_that_is_restored_again_and_again_completes_no_delivery(line: Any, tmp_path: Path) -> None:
+    field, proxy = line
+    camp_file(field, tmp_path / "camp", field.tablet(), count=7)
+    proxy.heard = lambda body: lose_everything(field) if b'"envelopes":["' in body else None
+    with pytest.raises(SyncError, match=r"receipt\.other_generation"):
+        deliver(proxy, tmp_path / "camp", tmp_path / "back")
+    proxy.heard = lambda body: None
+    assert deliver(proxy, tmp_path / "camp", tmp_path / "back").is_complete
+    assert count_stored(field) == 7
+
+
+def test_a_file_of_receipts_is_no_complete_delivery(line: Any, tmp_path: Path) -> None:
+    field, proxy = line
+    camp_file(field, tmp_path / "camp", field.tablet())
+    deliver(proxy, tmp_path / "camp", tmp_path / "back")
+    assert not deliver(proxy, tmp_path / "back", tmp_path / "new").is_complete
+
+
 def test_envelopes_of_another_server_are_told_and_not_sent(line: Any, tmp_path: Path) -> None:
     field, proxy = line
     (raw,) = camp_file(field, tmp_path / "own", field.tablet(), count=1)
@@ -183,6 +234,36 @@ def test_envelopes_of_another_server_are_told_and_not_sent(line: Any, tmp_path: 
     with pytest.raises(SyncError, match=r"courier\.other_server"):
         deliver(proxy, tmp_path / "foreign", tmp_path / "none")
     assert not (tmp_path / "none").exists()
+
+
+@pytest.mark.parametrize("around", [False, True])
+def test_invented_pins_keep_no_screening_from_its_server(line: Any, tmp_path: Path, around: bool) -> None:
+    field, proxy = line
+    camp_file(field, tmp_path / "own", field.tablet())
+    own = int(field.trust.pin, 16)
+    pins = [f"{own + number if around else abs(number):064x}" for number in range(-100, 101) if number]
+    invented = [CarriedEnvelope(pin, b"%d" % number).to_line() for number, pin in enumerate(pins)]
+    create_courier_file(tmp_path / "camp", [*invented, (tmp_path / "own").read_bytes()])
+    done = deliver(proxy, tmp_path / "camp", tmp_path / "back")
+    assert (done.total, done.receipted, done.foreign) == (205, 5, 200)
+    assert len(proxy.asked) < 10, "one look at the server's trusts is enough for all pins"
+
+
+@pytest.mark.parametrize("joined", ["collected", "by hand"])
+def test_a_pin_that_nobody_signed_hides_no_screening(line: Any, tmp_path: Path, joined: str) -> None:
+    field, proxy = line
+    raws = camp_file(field, tmp_path / "own", field.tablet())
+    create_courier_file(tmp_path / "copied", (CarriedEnvelope("f" * 64, raw).to_line() for raw in raws))
+    files = [tmp_path / "copied", tmp_path / "own"]
+    if joined == "collected":
+        assert collect_files(tmp_path / "camp", files).envelopes == 5
+    else:
+        (tmp_path / "camp").write_bytes(b"".join(file.read_bytes() for file in files))
+    done = deliver(proxy, tmp_path / "camp", tmp_path / "back")
+    assert (done.total, done.receipted, done.foreign, done.is_complete) == (5, 5, 0, True)
+    assert count_stored(field) == 5
+    again = deliver(proxy, tmp_path / "camp", tmp_path / "back")
+    assert (again.before, again.receipted, again.is_complete) == (5, 0, True)
 
 
 def test_a_server_that_forges_receipts_or_loses_them_ends_the_delivery(line: Any, tmp_path: Path) -> None:
@@ -216,12 +297,15 @@ def test_a_piece_that_the_server_judges_in_part_is_sent_on(line: Any, tmp_path: 
     field, proxy = line
     tablet, unknown = field.tablet(), FieldTablet(field.tablet().key)
     unknown = replace(unknown, key=type(unknown.key).generate())
-    invented = [field.envelope(unknown) for _ in range(120)]
+    invented = [field.envelope(unknown) for _ in range(300)]
     good = [field.envelope(tablet) for _ in range(5)]
     carried = [CarriedEnvelope(field.trust.pin, raw) for raw in (*invented, *good)]
     create_courier_file(tmp_path / "camp", [each.to_line() for each in carried])
+    sent: list[int] = []
+    proxy.heard = lambda body: sent.append(body.count(b'","') + 1 if b'"envelopes":["' in body else 0)
     done = deliver(proxy, tmp_path / "camp", tmp_path / "back")
-    assert (done.receipted, done.unanswered, len(done.rejected)) == (5, 0, 120)
+    assert (done.receipted, done.unanswered, len(done.rejected)) == (5, 0, 300)
+    assert sum(sent) < 2 * 305, "what the server did not look at travels again, and little of it"
     assert {each.code for each in done.rejected} == {"envelope.unknown_device"}
 
 

@@ -12,7 +12,7 @@ import pytest
 
 from server.database.sqlite import SqliteConnection
 from server.flows.intake import gaps
-from server.store import chains, worklist
+from server.store import chains, envelopes, worklist
 from support.intake import Field, Tablet
 from sync.durations import DAY
 
@@ -165,24 +165,67 @@ def test_a_gap_that_shrinks_with_each_sync_stays_one_item(field: Field) -> None:
     assert field.rows("select kind, reason from work_items") == [("gap", "seq.2")]
 
 
+def put_chain(field: Field, count: int) -> Tablet:
+    """Store the rows of a chain without a gap; the id of each is the chain's, followed by its number."""
+    tablet = field.tablet()
+    with field.services.db.write() as w:
+        put = (
+            "insert into envelopes (id, dev, jti, chain, seq, kseq, prev, kid, outcome, body, size, received)"
+            " with recursive n (i) as (select 1 union all select i + 1 from n where i < ?)"
+            " select ? || i, ?, i, ?, i, 1, '', '', 'stored', x'', 0, 0 from n"
+        )
+        w.execute(put, [count, tablet.chain, tablet.key.kid, tablet.chain])
+        chains.recount_chain(w, tablet.key.kid, tablet.chain)
+    return tablet
+
+
+def count_steps(field: Field, tablet: Tablet, last: int) -> int:
+    """Return the work of SQLite, in tens of its steps, for a tablet that claims receipts up to this number."""
+    counted = [0]
+    with field.services.db.write() as w:
+        connection = cast("SqliteConnection", w).conn
+        connection.set_progress_handler(lambda: counted.append(0), 10)
+        gaps.list_lost(w, tablet.key.kid, {tablet.chain: last}, now=field.now)
+        connection.set_progress_handler(None, 0)
+    return len(counted)
+
+
+def mark_damaged(field: Field, tablet: Tablet, *numbers: int) -> None:
+    with field.services.db.write() as w:
+        for seq in numbers:
+            envelopes.mark_damaged(w, f"{tablet.chain}{seq}", at=field.now)
+
+
 @pytest.mark.parametrize("claimed", [1, 5_000])
 def test_what_a_tablet_claims_to_be_receipted_costs_the_same_in_a_long_chain(field: Field, claimed: int) -> None:
     def steps(stored: int) -> int:
-        tablet, db = field.tablet(), field.services.db
-        with db.write() as w:
-            put = (
-                "insert into envelopes (id, dev, jti, chain, seq, kseq, prev, kid, outcome, body, size, received)"
-                " with recursive n (i) as (select 1 union all select i + 1 from n where i < ?)"
-                " select ? || i, ?, i, ?, i, 1, '', '', 'stored', x'', 0, 0 from n"
-            )
-            w.execute(put, [stored, tablet.chain, tablet.key.kid, tablet.chain])
-            chains.recount_chain(w, tablet.key.kid, tablet.chain)
-        counted = [0]
-        with db.write() as w:
-            connection = cast("SqliteConnection", w).conn
-            connection.set_progress_handler(lambda: counted.append(0), 10)
-            gaps.list_lost(w, tablet.key.kid, {tablet.chain: stored + claimed}, now=field.now)
-            connection.set_progress_handler(None, 0)
-        return len(counted)
+        return count_steps(field, put_chain(field, stored), stored + claimed)
 
     assert steps(20_000) < steps(2_000) + 20
+
+
+@pytest.mark.parametrize("is_own", [True, False])
+def test_a_damaged_screening_costs_each_sync_as_much_as_its_chain_is_long(field: Field, is_own: bool) -> None:
+    short, long, other = (put_chain(field, count) for count in (100, 1_000, 1))
+    for tablet in (short, long) if is_own else (other,):
+        mark_damaged(field, tablet, 1)
+    assert count_steps(field, long, 1_000) < 20 * count_steps(field, short, 100)
+
+
+def test_any_number_of_damaged_screenings_of_others_costs_a_sync_the_same(field: Field) -> None:
+    tablet, other = put_chain(field, 100), put_chain(field, 2_000)
+    mark_damaged(field, other, 1)
+    before = count_steps(field, tablet, 100)
+    mark_damaged(field, other, *range(2, 2_001))
+    assert count_steps(field, tablet, 100) < before + 20
+
+
+@pytest.mark.parametrize(("damaged", "missing"), [((1,), "1"), ((5, 6), "5-6"), ((2, 9, 10), "2 9-10"), ((), "")])
+def test_damaged_screenings_are_asked_for_again_and_no_others(
+    field: Field, damaged: tuple[int, ...], missing: str
+) -> None:
+    tablet, other = put_chain(field, 10), put_chain(field, 10)
+    mark_damaged(field, tablet, *damaged)
+    mark_damaged(field, other, 4)
+    db = field.services.db.read()
+    assert " ".join(map(str, chains.list_missing(db, tablet.key.kid, tablet.chain, 10))) == missing

@@ -95,12 +95,14 @@ NAMED: Mapping[str, object] = {
 
 @dataclass(frozen=True)
 class Statement:
-    """A statement as a function of the stores asked it, the line, and the tables that SQLite would scan for it."""
+    """A statement as a function of the stores asked it, the line, the tables that SQLite would scan for it, and True if
+    it would make a list anew for each row."""
 
     function: str
     line: int
     sql: str
     scans: tuple[str, ...]
+    repeats: bool
 
 
 class WatchedConnection:
@@ -142,7 +144,8 @@ class WatchedConnection:
         frame = inspect.stack(context=0)[2].frame
         function = f"{Path(frame.f_code.co_filename).stem}.{frame.f_code.co_name}"
         plan = [detail for *_, detail in self._inner.execute(f"explain query plan {sql}", parameters).fetchall()]
-        self.seen.append(Statement(function, frame.f_lineno, sql, tuple(_list_scanned(sql, plan))))
+        repeats = any(detail.startswith("CORRELATED LIST SUBQUERY") for detail in plan)
+        self.seen.append(Statement(function, frame.f_lineno, sql, tuple(_list_scanned(sql, plan)), repeats))
 
 
 def _list_scanned(sql: str, plan: Iterable[str]) -> Iterator[str]:
@@ -211,6 +214,8 @@ def _reach_the_rest(w: WatchedConnection) -> None:
     envelopes.known_parts(c, raw)
     for seqs in ([1, 5], [3], [2, 4]):
         chains.advance_chain(c, "d", "c", seqs)
+    envelopes.mark_damaged(c, "e", at=1)
+    chains.list_missing(c, "d", "c", 9)
     chains.reopen_gaps(c, "d", "c", [Gap(2, 3)])
     chains.record_left_chain(c, "d", "c", 9)
     for all_, kept in ((True, True), (True, False), (False, True), (False, False)):
@@ -264,6 +269,10 @@ def test_every_statement_of_the_stores_was_seen(seen: list[Statement]) -> None:
 def test_no_statement_scans_a_table_that_grows(seen: list[Statement]) -> None:
     found = {(each.function, table, each.sql) for each in seen for table in each.scans if table in GROWING}
     assert sorted(each for each in found if each[0] not in MAY_SCAN) == []
+
+
+def test_no_statement_makes_a_list_anew_for_each_row(seen: list[Statement]) -> None:
+    assert sorted({(each.function, each.sql) for each in seen if each.repeats}) == []
 
 
 def test_each_scan_that_is_allowed_is_one(seen: list[Statement]) -> None:

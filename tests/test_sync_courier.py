@@ -70,12 +70,12 @@ def code_of(path: Path) -> str:
 
 
 @given(st.lists(st.lists(envelopes, max_size=5), min_size=1, max_size=4))
-def test_every_screening_of_joined_files_is_read_once(files: list[list[CarriedEnvelope]]) -> None:
+def test_every_screening_of_joined_files_is_read_once_for_each_pin(files: list[list[CarriedEnvelope]]) -> None:
     together = [each for file in files for each in file]
     if together:
         found, unread = read(b"".join(written(*file) for file in files))
-        assert {each.raw for each in found} == {each.raw for each in together}
-        assert len(found) == len({each.raw for each in together})
+        assert set(found) == set(together)
+        assert len(found) == len(set(together))
         assert unread == Unread()
 
 
@@ -157,6 +157,32 @@ def test_collecting_the_files_of_a_camp_keeps_each_screening_once_and_names_dama
     assert collected.envelopes == 3
     assert [each.damaged for each in collected.unread.values()] == [0, 1]
     assert (tmp_path / "all").stat().st_mode & 0o777 == 0o600
+
+
+def test_a_line_with_another_pin_never_takes_the_place_of_a_tablets_own_line(tmp_path: Path) -> None:
+    own, copied = CarriedEnvelope(PIN, b"one"), CarriedEnvelope("cd" * 32, b"one")
+    (tmp_path / "a").write_bytes(written(copied, copied))
+    (tmp_path / "b").write_bytes(written(own))
+    assert collect_files(tmp_path / "all", [tmp_path / "a", tmp_path / "b", tmp_path / "b"]).envelopes == 1
+    assert (tmp_path / "all").read_bytes() == written(copied, own)
+    assert read(written(copied, own, copied, own))[0] == [copied, own]
+
+
+@pytest.mark.parametrize("name", ["camp.new", "camp.courier.new", "camp"])
+def test_collecting_reads_and_keeps_a_file_whatever_its_name(tmp_path: Path, name: str) -> None:
+    content = written(CarriedEnvelope(PIN, b"one"))
+    (tmp_path / name).write_bytes(content)
+    assert collect_files(tmp_path / "camp.courier", [tmp_path / name]).envelopes == 1
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == {name: content, "camp.courier": content}
+
+
+def test_a_hand_over_leaves_every_other_file_on_the_stick_alone(outbox: Outbox, tmp_path: Path) -> None:
+    stick = tmp_path / "stick"
+    stick.mkdir()
+    (stick / "camp.new").write_bytes(b"a report")
+    add(outbox)
+    give(outbox, stick / "camp.courier")
+    assert (stick / "camp.new").read_bytes() == b"a report"
 
 
 def test_a_courier_file_is_never_written_over_another_file(tmp_path: Path) -> None:

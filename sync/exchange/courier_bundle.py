@@ -1,7 +1,8 @@
 """The courier file: envelopes of several tablets, or the receipts for them, as lines of text (SPEC 11.5).
 
 Tablets and couriers write and read it. Each line carries its own hash, so a cut or rotten file loses only the lines
-concerned. A reader must not trust a line: the server judges envelopes, and a tablet its receipts.
+concerned. A reader must not trust a line: the server judges envelopes, and a tablet its receipts. Nobody signs a pin,
+so a line with another pin never takes the place of a line with the same envelope.
 """
 
 import hashlib
@@ -89,7 +90,7 @@ def _too_large() -> SyncError:
 
 
 def read_envelopes(file: BinaryIO, unread: Unread) -> Iterator[CarriedEnvelope]:
-    """Read the envelopes of a courier file, each identity once, in order.
+    """Read the envelopes of a courier file in order: each identity once for each pin that a line gives it.
 
     What is left out is counted in `unread`. Raise SyncError `courier.too_large` after the last line that a file may
     have, and `courier.malformed` at the end of a file without a single good line.
@@ -100,10 +101,9 @@ def read_envelopes(file: BinaryIO, unread: Unread) -> Iterator[CarriedEnvelope]:
         if not found:
             unread.count_damaged(number)
             continue
-        envelope = CarriedEnvelope(found[1].decode(), found[2])
-        if (digest := bytes.fromhex(envelope.id)) not in seen:
+        if (digest := hashlib.sha256(content).digest()) not in seen:
             seen.add(digest)
-            yield envelope
+            yield CarriedEnvelope(found[1].decode(), found[2])
 
 
 def read_receipts(file: BinaryIO, unread: Unread) -> Iterator[Document]:
@@ -149,30 +149,33 @@ def _read_lines(file: BinaryIO) -> Iterator[tuple[int, bytes]]:
 
 @dataclass(frozen=True)
 class Collection:
-    """What a collected file holds: envelopes and tablets' pins; and what was left out of the files, by their path."""
+    """How many envelopes a collected file holds, and what was left out of the files, by their path."""
 
     envelopes: int
     unread: dict[Path, Unread]
 
 
 def collect_files(out: Path, sources: Iterable[Path]) -> Collection:
-    """Write the envelopes of several courier files into a new one, each once. Nothing is written if one is no courier
-    file or the new one would be too large. Raise SyncError `courier.file_exists` if `out` exists."""
+    """Write the envelopes of several courier files into a new one: each line once, so each identity with each pin.
+    Nothing is written if one is no courier file or the new one would be too large. Raise SyncError
+    `courier.file_exists` if `out` exists."""
     unread: dict[Path, Unread] = {}
+    ids: set[str] = set()
+    create_courier_file(out, _collect_lines(sources, unread, ids))
+    return Collection(len(ids), unread)
+
+
+def _collect_lines(sources: Iterable[Path], unread: dict[Path, Unread], ids: set[str]) -> Iterator[bytes]:
     written: set[bytes] = set()
-    create_courier_file(out, _collect_lines(sources, unread, written))
-    return Collection(len(written), unread)
-
-
-def _collect_lines(sources: Iterable[Path], unread: dict[Path, Unread], written: set[bytes]) -> Iterator[bytes]:
     for source in sources:
         left_out = unread[source] = Unread()
         with open_file(source) as file:
             for envelope in read_envelopes(file, left_out):
-                digest = bytes.fromhex(envelope.id)
-                if digest not in written:
+                ids.add(envelope.id)
+                line = envelope.to_line()
+                if (digest := hashlib.sha256(line).digest()) not in written:
                     written.add(digest)
-                    yield envelope.to_line()
+                    yield line
 
 
 def create_courier_file(path: Path, lines: Iterable[bytes]) -> None:

@@ -30,18 +30,16 @@ from sync.exchange.courier_bundle import (
 from sync.exchange.courier_messages import CourierAnswer, RejectedEnvelope
 from sync.exchange.messages import CONTENT_TYPE, MAX_ENVELOPES
 from sync.exchange.transport import ENGLISH_HEADERS, Transport
-from sync.exchange.trust_chain import fetch_trusts
+from sync.exchange.trust_chain import fetch_trusts, select_pins
 
 MAX_PIECE_BYTES = 4 * 1024 * 1024
-MAX_PINS = 64
-"""The most roots of one file. Tablets of one server have a few, because roots change seldom."""
-_ROOTS_DIFFER = ("trust.wrong_pin", "signed.too_few")
+_MOST_BEGINNINGS = 3
 
 
 @dataclass
 class Delivery:
-    """What a delivery did. `before`: envelopes that had receipts already; `foreign`: of tablets with other roots, not
-    sent; `unanswered`: sent, and the server said nothing about them."""
+    """What a delivery did. `total`: the envelopes of the file; `before`: those that had receipts already; `foreign`:
+    only in lines that name other roots, not sent; `unanswered`: sent, and the server said nothing about them."""
 
     total: int = 0
     before: int = 0
@@ -54,57 +52,65 @@ class Delivery:
     @property
     def is_complete(self) -> bool:
         """Whether the server has receipted every envelope of the file."""
-        return self.before + self.receipted == self.total and not self.unread.damaged
+        return 0 < self.before + self.receipted == self.total and not self.unread.damaged
+
+
+class _RestoredError(Exception):
+    """The server was restored since the delivery began: it may have lost what it receipted before."""
 
 
 def deliver_file(path: Path, out: Path, transport: Transport, progress: Callable[[int, int], None]) -> Delivery:
     """Send the envelopes of a courier file and add the receipts to the file `out`, which may exist with receipts.
 
     `progress` gets how many envelopes of how many are done. Raise SyncError `courier.other_server` if no tablet of the
-    file trusts this server; whatever else is raised, what has its receipt in `out` is not sent again.
+    file trusts this server, and `receipt.other_generation` if it was restored again and again meanwhile; whatever
+    else is raised, what has its receipt in `out` is not sent again.
     """
     with open_file(path) as file:
-        done, pins = Delivery(), set[str]()
-        for envelope in read_envelopes(file, done.unread):
-            done.total += 1
+        unread, ids, pins = Unread(), set[str](), set[str]()
+        for envelope in read_envelopes(file, unread):
+            ids.add(envelope.id)
             pins.add(envelope.pin)
-        if not done.total:
-            return done
+        if not ids:
+            return Delivery(unread=unread)
         trusted, known = _verify_server(transport, pins)
         with _open_receipts(out) as receipts:
-            generation = courier_messages.read_answer(_post(transport, ())).generation
-            had = _list_receipted(out, trusted, generation)
-            file.seek(0)
-            waiting = _select_envelopes(file, done, known, had)
-            _Courier(transport, trusted, receipts, done, progress).send_all(waiting)
-    return done
+            for _ in range(_MOST_BEGINNINGS):
+                done = Delivery(len(ids), unread=unread)
+                generation = courier_messages.read_answer(_post(transport, ())).generation
+                had = _list_receipted(out, trusted, generation)
+                courier = _Courier(transport, trusted, generation, receipts, done, progress)
+                with suppress(_RestoredError):
+                    courier.send_all(_select_envelopes(file, done, known, had))
+                    return done
+    raise SyncError("receipt.other_generation", "the server was restored again and again during the delivery")
 
 
 def _verify_server(transport: Transport, pins: set[str]) -> tuple[Trust, set[str]]:
     """Return the newest trust of the server, and those pins from which it follows."""
     found: dict[str, Trust] = {}
     get = cache(transport.get)
-    for pin in sorted(pins)[:MAX_PINS]:
-        try:
-            chain = fetch_trusts(get, None, pin)
-            found[pin] = trust.accept_chain(chain, None, pin)
-        except SyncError as wrong:
-            if wrong.code not in _ROOTS_DIFFER:
-                raise
+    for pin in select_pins(get, pins):  # Anybody may have written a pin: one that is wrong must not stop the others.
+        with suppress(SyncError):
+            found[pin] = trust.accept_chain(fetch_trusts(get, None, pin), None, pin)
     if not found:
         raise SyncError("courier.other_server", "no tablet of this file trusts this server; nothing was sent")
     return max(found.values(), key=lambda each: each.number), set(found)
 
 
 def _select_envelopes(file: BinaryIO, done: Delivery, known: set[str], had: set[str]) -> Iterator[CarriedEnvelope]:
-    """Return the envelopes to send. Those that need no sending are counted."""
+    """Return the envelopes to send, each once: one of its lines has a known pin. The others are counted."""
+    chosen: set[str] = set()
+    file.seek(0)
     for envelope in read_envelopes(file, Unread()):
-        if envelope.id in had:
-            done.before += 1
-        elif envelope.pin not in known:
-            done.foreign += 1
-        else:
+        is_had = envelope.id in had
+        if envelope.id in chosen or not (is_had or envelope.pin in known):
+            continue
+        chosen.add(envelope.id)
+        done.before += is_had
+        if not is_had:
             yield envelope
+    done.foreign = done.total - len(chosen)
 
 
 def _post(transport: Transport, envelopes: tuple[bytes, ...]) -> bytes:
@@ -118,6 +124,7 @@ class _Courier:
 
     transport: Transport
     trusted: Trust
+    generation: str
     receipts: BinaryIO
     done: Delivery
     progress: Callable[[int, int], None]
@@ -131,11 +138,15 @@ class _Courier:
             if not answered:
                 self.done.unanswered += len(left)
                 left = []
-            size = min(size * 2, MAX_ENVELOPES)
+            # The server stops at a number of rejections; what it does not look at should not travel again and again.
+            size = min(max(len(answered), 1) * (1 if left else 2), MAX_ENVELOPES)
             self.progress(self.done.before + self.done.receipted, self.done.total)
 
     def _send(self, piece: list[CarriedEnvelope]) -> set[str]:
-        """Send a piece, and write its receipts to disk; return the identities that were answered."""
+        """Send a piece, and write its receipts to disk; return the identities that were answered.
+
+        Raise _RestoredError if the answer is of another generation than the delivery.
+        """
         answer = courier_messages.read_answer(_post(self.transport, tuple(envelope.raw for envelope in piece)))
         asked = {envelope.id for envelope in piece}
         stored = self._keep_receipts(answer) & asked
@@ -145,12 +156,15 @@ class _Courier:
         return stored | {each.id for each in rejected}
 
     def _keep_receipts(self, answer: CourierAnswer) -> set[str]:
-        found: set[str] = set()
+        found, generations = set[str](), {answer.generation}
         for document in answer.receipts:
             read = courier_receipt.read(document, self.trusted)
             found |= {item.id for item in read.items if item.done}
+            generations.add(read.generation)
             _write_all(self.receipts, receipts_line(document))
         os.fsync(self.receipts.fileno())
+        if generations != {self.generation}:
+            raise _RestoredError
         return found
 
 

@@ -4,7 +4,7 @@ Tablets and staff clients call it. A server is not believed: every trust must fo
 pin.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Sequence, Set
 
 from sync.documents import trust
 from sync.documents.signed import Document
@@ -42,16 +42,31 @@ def follow_trusts(
     return tuple(offered)
 
 
+def select_pins(get: Callable[[str], bytes], pins: Set[str]) -> set[str]:
+    """Return those of many pins that are of roots in the server's trusts; nothing is verified yet.
+
+    What it costs does not grow with the number of pins.
+    """
+    newest = trust.read(Document.parse(get("/v1/trust"))).pin
+    if pins <= {newest}:
+        return {*pins}
+    return set(pins) & {newest, *(trust.read(each).pin for each in _list_trusts(get))}
+
+
 def _fetch_chain(get: Callable[[str], bytes], held: Trust | None, pin: str, wrong: SyncError) -> tuple[Document, ...]:
-    try:
-        listed = JsonObject(strict_json(get("/v1/trusts")), "the list of trusts").texts("trusts", TEXT)
-    except RefusedError:  # A server of an older version lists no trusts.
-        raise wrong from None
-    chain = _select_following([Document.parse(each.encode()) for each in listed], held, pin)
+    chain = _select_following(_list_trusts(get), held, pin)
     if not chain:
         raise wrong
     trust.accept_chain(chain, held, pin)
     return chain
+
+
+def _list_trusts(get: Callable[[str], bytes]) -> list[Document]:
+    try:
+        listed = JsonObject(strict_json(get("/v1/trusts")), "the list of trusts").texts("trusts", TEXT)
+    except RefusedError:  # A server of an older version lists no trusts.
+        return []
+    return [Document.parse(each.encode()) for each in listed]
 
 
 def _select_following(listed: Sequence[Document], held: Trust | None, pin: str) -> tuple[Document, ...]:

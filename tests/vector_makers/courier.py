@@ -66,6 +66,12 @@ def courier_file_cases() -> dict[str, Case]:
         "ok": read("Three envelopes.", first + second + third, one, two, three),
         "twice": read("The same file behind itself.", (first + second) * 2, one, two),
         "other_roots": read("Tablets of two servers.", first + foreign.to_line(), one, foreign),
+        "other_pin": read(
+            "The same envelope with another pin, twice.",
+            (CarriedEnvelope(OTHER_PIN, one.raw).to_line() + first) * 2,
+            CarriedEnvelope(OTHER_PIN, one.raw),
+            one,
+        ),
         "no_last_line_feed": read("The last line feed is missing.", first + second[:-1], one, two),
         "cut": read("Cut off in the second line.", first + second[:-2], one, damaged=(2,)),
         "rotten": read("One letter is another one.", first + letter + third, one, three, damaged=(2,)),

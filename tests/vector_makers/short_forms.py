@@ -81,6 +81,11 @@ def _request_cases(first: Sealed) -> dict[str, Case]:
             [short[0], short[1] | {"seq": 9, "prev": 1}],
             run[:2],
         ),
+        "prev_without_chain": _request(
+            "Nor do they if they have a form that no header has.",
+            [short[0], short[1] | {"seq": None, "prev": "AB" * 32}, short[2] | {"seq": [], "prev": {}}],
+            run,
+        ),
         "changed": _request(
             "Another kseq: other bytes, whose signature is wrong.",
             [short[0] | {"kseq": 2}],

@@ -163,6 +163,7 @@ def _print_delivery(console: Console, file: Path, out: Path, done: Delivery) -> 
         console.print(f"{count} no se guardaron ({code}): {why}.")
     if done.foreign:
         console.print(f"{done.foreign} son de tabletas de otro servidor y no se enviaron.")
+        console.print("Si todas las tabletas son de este servidor, pídales otra copia.")
     if done.unanswered:
         console.print(f"{done.unanswered} quedaron sin respuesta; repita más tarde.")
     _print_unread(console, "", done.unread)

@@ -27,6 +27,7 @@ _SYNC_REASONS = {
     "courier.too_large": "el archivo de mensajería es demasiado grande; repártalo en varios",
     "courier.file_exists": "ese archivo ya existe y no se reemplaza; use otro nombre",
     "courier.other_server": "ninguna tableta de este archivo es de ese servidor; no se envió nada; revise la dirección",
+    "receipt.other_generation": "el servidor se restauró mientras tanto; repita: lo que perdió se envía otra vez",
     "transport.bad_address": "esa dirección del servidor no sirve; revísela",
     "transport.bad_certificate": "el servidor no probó ser quien dice; no se envió nada; avise a la administración",
     "transport.unreachable": "no hay conexión con el servidor; no se envió nada; pruebe más tarde",

@@ -31,7 +31,7 @@ export function readCourierFile(bytes) {
   must(bytes.length <= LARGEST, "courier.too_large");
   /** @type {CourierFile} */
   const file = { envelopes: [], receipts: [], damaged: [] };
-  const ids = new Set();
+  const seen = new Set(); // Nobody signs a pin: a line with another one does not stand in for a line.
   let good = 0;
   for (let at = 0, number = 1; at < bytes.length; number += 1) {
     must(number <= MAX_LINES, "courier.too_large");
@@ -42,8 +42,8 @@ export function readCourierFile(bytes) {
     if (read) good += 1;
     if (!read || (!read.envelope && !read.receipts)) file.damaged.push(number);
     else if (read.receipts) file.receipts.push(read.receipts);
-    else if (read.envelope && !ids.has(read.envelope.id)) {
-      ids.add(read.envelope.id);
+    else if (read.envelope && !seen.has(`${read.envelope.pin} ${read.envelope.id}`)) {
+      seen.add(`${read.envelope.pin} ${read.envelope.id}`);
       file.envelopes.push(read.envelope);
     }
   }
