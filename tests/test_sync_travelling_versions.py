@@ -10,9 +10,9 @@ import pytest
 from server.api import coded_bytes, sync_thread, tablets
 from server.api.coded_bytes import BEST_LEVEL, CODED, CodedBytes
 from server.flows.forms import delivery
+from server.flows.forms.delivery import DeltaReader
 from server.flows.intake.response_budget import limit_response
 from server.flows.trust import enrolment
-from server.store import versions
 from support.clients import FORM, Office, compiled
 from support.waiting import wait_until
 from sync.exchange import codings
@@ -166,9 +166,10 @@ def test_no_delta_is_made_while_a_transaction_is_open(monkeypatch: pytest.Monkey
     assert coded_bytes.find_delta(b"new" * 300, b"old" * 300) == kept.held()[0]
 
 
-def test_unknown_and_unchanged_versions_do_not_travel(office: Office) -> None:
-    with office.field.services.db.write() as w:
-        assert delivery.write_deltas(w, {"uno": "0" * 64}, {"uno": "1" * 64}, lambda *_: b"x") == b""
-        [(sha,)] = w.execute("select sha from versions limit 1").fetchall()
-        assert versions.find_bytes_in_use(w, sha)
-        assert delivery.write_deltas(w, {"uno": sha}, {"uno": sha}, lambda *_: b"x") == b""
+def test_unknown_and_unchanged_versions_do_not_travel(office: Office, tablet: Tablet) -> None:
+    [sha] = in_use(tablet).values()
+    read = DeltaReader(lambda body, dictionary: b"a delta")
+    assert read(office.field.services.db.read(), f"{'0' * 64}.{sha}") is None
+    assert read(office.field.services.db.read(), f"{sha}.{sha}") == b"a delta"
+    assert delivery.write_deltas({FORM: sha}, {FORM: sha}, lambda pair: b"a delta") == b""
+    assert delivery.write_deltas({FORM: sha}, {}, lambda pair: b"a delta") == b""

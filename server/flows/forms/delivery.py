@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 
 from server.database.connection import Connection, Database
 from server.store import versions
@@ -44,19 +45,29 @@ def write_stream(db: Database, wanted: Iterable[Wanted], code: Coder) -> bytes:
     return b"".join(parts)
 
 
-def write_deltas(connection: Connection, named: Mapping[str, str], held: Mapping[str, str], find: DeltaFinder) -> bytes:
-    """Return a stream with the versions that a tablet will use, each as a delta of the one that it holds of the form
-    (SPEC 11.3 rule 12); `named` and `held` are versions by form.
+@dataclass(frozen=True)
+class DeltaReader:
+    """Reads, from a database, the delta of a version to another one: of the pair `version.former`, if it is at hand."""
 
-    Empty if nothing changed, if a delta is not made yet, or if a sync response has no room for them.
+    find: DeltaFinder
+
+    def __call__(self, connection: Connection, pair: str) -> bytes | None:
+        """Return the delta, or None."""
+        body, dictionary = (versions.find_bytes_in_use(connection, sha) for sha in pair.split("."))
+        return None if body is None or dictionary is None else self.find(body, dictionary)
+
+
+def write_deltas(named: Mapping[str, str], held: Mapping[str, str], read_delta: Callable[[str], bytes | None]) -> bytes:
+    """Return a stream with the versions that a tablet will use, each as a delta of the one that it holds of the form
+    (SPEC 11.3 rule 12); `named` and `held` are versions by form. `read_delta` takes a pair as DeltaReader does.
+
+    Empty if nothing changed, if a delta is not at hand, or if a sync response has no room for them.
     """
     parts = list[bytes]()
     for form, sha in sorted(named.items()):
         if held.get(form, "") == sha:
             continue
-        body = versions.find_bytes_in_use(connection, sha)
-        dictionary = versions.find_bytes_in_use(connection, held.get(form, ""))
-        coded = find(body, dictionary) if body is not None and dictionary is not None else None
+        coded = read_delta(f"{sha}.{held[form]}") if form in held else None
         if coded is None:
             return b""
         parts.append(Piece(sha, DCZ, coded).to_bytes())

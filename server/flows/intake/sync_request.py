@@ -17,7 +17,7 @@ from typing import Any
 from server.database.connection import Connection, Database
 from server.flows.desks.routing import Rulebook
 from server.flows.forms import delivery, halts
-from server.flows.forms.delivery import DeltaFinder
+from server.flows.forms.delivery import DeltaFinder, DeltaReader
 from server.flows.intake import envelopes as envelope_intake
 from server.flows.intake import gaps, response_budget, storage_budget
 from server.flows.intake.envelopes import ParsedEnvelope
@@ -33,6 +33,7 @@ from server.store.audit import SERVER
 from server.store.chains import Gap
 from server.store.devices import Device, TabletReport
 from sync.documents import manifest, receipt
+from sync.documents.manifest import Manifest
 from sync.documents.receipt import ReceiptItem, Receipts
 from sync.documents.signed import Document
 from sync.errors import SyncError
@@ -287,7 +288,7 @@ def _build_response(
         trust=newer["trust"],
         registry=newer["registry"][-1] if newer["registry"] else None,
         manifest=newer["manifest"][-1] if newer["manifest"] else None,
-        forms=_write_deltas(shared, call, newer["manifest"][-1]) if newer["manifest"] else "",
+        forms=_write_deltas(shared, call) if newer["manifest"] else "",
         events=tuple(Event(event.envelope, event.status, event.at) for event in events),
         orders=device_orders.list_due(w, dev, request.orders) if shared.may_have_orders(dev) else (),
         seq=seq,
@@ -312,13 +313,19 @@ def _list_newer(shared: SharedFacts, request: Request) -> dict[str, tuple[Docume
     return found
 
 
-def _write_deltas(shared: SharedFacts, call: Call, document: Document) -> str:
-    """Return the versions that a new manifest names for the tablet, as far as they can travel along with it."""
+def _write_deltas(shared: SharedFacts, call: Call) -> str:
+    """Return the versions that the newest manifest names for the tablet, as far as they can travel along with it."""
     device = shared.get_device(call.dev)
     if call.find_delta is None or device is None or device.state != "certified":
         return ""
-    named = manifest.read(document).list_for(device.dev, device.region)
-    return b64u(delivery.write_deltas(shared.w, named, devices.get_inventory(shared.w, device.dev), call.find_delta))
+    read = partial(shared.ask_about, DeltaReader(call.find_delta))
+    named = shared.ask(_read_manifest).list_for(device.dev, device.region)
+    return b64u(delivery.write_deltas(named, devices.get_inventory(shared.w, device.dev), read))
+
+
+def _read_manifest(connection: Connection) -> Manifest:
+    """Return the newest manifest as it is, whatever trust is in force: the tablet judges it."""
+    return manifest.read(Document.parse(trust_documents.get_newest(connection, "manifest").body))
 
 
 def add_receipts(applied: Applied, keys: ServerKeys) -> Response:
