@@ -18,6 +18,8 @@ PATH = "/v1/forms"
 MAX_WANTED = 32
 MAX_LINE_BYTES = 256
 MAX_STREAM_BYTES = 8 * 1024 * 1024
+WANTED = re.compile(r"[0-9a-f]{64}(\.[0-9a-f]{64}){0,2}")
+"""A version as an address names it."""
 _CODING = re.compile(f"{DCZ}|{ZSTD}")
 
 
@@ -77,9 +79,9 @@ class StreamReader:
     rest: bytearray = field(default_factory=bytearray)
 
     @classmethod
-    def of(cls, wanted: Set[str], start: int = 0) -> "StreamReader":
-        """Return a reader for these versions; `start` is where in the stream its first piece begins."""
-        return cls({*wanted}, start)
+    def of(cls, wanted: Set[str]) -> "StreamReader":
+        """Return a reader for a stream with these versions."""
+        return cls({*wanted})
 
     def feed(self, data: bytes) -> Iterator[Piece]:
         """Take bytes; give each piece that is whole now."""
