@@ -113,6 +113,19 @@ def test_documents_are_served_as_signed_bytes_and_not_again_with_their_etag(fiel
         assert (again.status, again.body) == (304, b"")
 
 
+def test_the_head_of_a_stream_of_forms_is_short_and_names_the_date_once(field: Field) -> None:
+    path = f"/v1/forms?want={field.form_sha}"
+    whole = Answer(field.port, "GET", path)
+    rest = Answer(field.port, "GET", path, Range="bytes=5-", **{"If-Range": whole.headers["ETag"]})
+    assert (rest.status, rest.body) == (206, whole.body[5:])
+    for answer in (whole, rest):
+        assert len(answer.headers.get_all("Date")) == 1
+        assert len(answer.headers["ETag"]) == 24
+        assert answer.headers["X-Content-Type-Options"] == "nosniff"
+        assert not [name for name in ("Referrer-Policy", "Content-Security-Policy") if name in answer.headers]
+        assert answer.size - len(answer.body) <= 360, answer.headers.items()
+
+
 def test_forms_and_keys_are_found_by_their_hash_and_only_keys_are_immutable(field: Field) -> None:
     sha, form = field.form_sha, "prueba"
     key = field.keyring("17-child")
