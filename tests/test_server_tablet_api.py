@@ -27,6 +27,7 @@ from support.intake import Field, Tablet, open_field, run_servers
 from support.waiting import PATIENCE, wait_until
 from sync.documents import enrolment
 from sync.exchange import messages
+from sync.exchange.bundle_stream import Wanted, address
 from sync.exchange.messages import CONTENT_TYPE, MAX_ENVELOPES, SIGNATURE_HEADER, Message, Response
 from sync.keys.key_pairs import SigningKey
 from sync.wire.encoding import b64u
@@ -114,7 +115,7 @@ def test_documents_are_served_as_signed_bytes_and_not_again_with_their_etag(fiel
 
 
 def test_the_head_of_a_stream_of_forms_is_short_and_names_the_date_once(field: Field) -> None:
-    path = f"/v1/forms?want={field.form_sha}"
+    path = address([Wanted(field.form_sha)])
     whole = Answer(field.port, "GET", path)
     rest = Answer(field.port, "GET", path, Range="bytes=5-", **{"If-Range": whole.headers["ETag"]})
     assert (rest.status, rest.body) == (206, whole.body[5:])

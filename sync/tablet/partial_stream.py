@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import ClassVar, Self
 
 from sync.errors import SyncError
-from sync.exchange.bundle_stream import MAX_WANTED, WANTED, StreamReader
+from sync.exchange.bundle_stream import MAX_WANTED, WANTED, StreamReader, Wanted
 from sync.tablet.document_store import DocumentStore
 from sync.wire.encoding import canonical, strict_json
 from sync.wire.json_object import SHA256_HEX, JsonObject
@@ -60,5 +60,5 @@ class PartialStream:
             part = cls(wanted, told.text("etag", _STRONG_ETAG), reader)
         except SyncError:
             return None
-        asked = {each.partition(".")[0] for each in wanted}
+        asked = {Wanted.parse(each).sha for each in wanted}
         return part if waiting and waiting <= asked else None
