@@ -154,12 +154,18 @@ def test_the_page_has_no_script_and_loads_nothing(client: FlaskClient) -> None:
     assert "unsafe" not in policy
 
 
-@pytest.mark.parametrize("path", ["/", "/openapi.json", "/healthz", "/nowhere", "/v1/trust"])
-def test_every_response_forbids_browsers_to_load_or_to_sniff(client: FlaskClient, path: str) -> None:
+@pytest.mark.parametrize("path", ["/", "/openapi.json", "/healthz", "/nowhere", "/v1/trusts"])
+def test_every_response_that_browsers_show_forbids_to_load_or_to_sniff(client: FlaskClient, path: str) -> None:
     said = client.get(path).headers
     assert "default-src 'none'" in said["Content-Security-Policy"]
     assert "frame-ancestors 'none'" in said["Content-Security-Policy"]
     assert (said["X-Content-Type-Options"], said["Referrer-Policy"]) == ("nosniff", "no-referrer")
+
+
+def test_bytes_that_browsers_never_show_forbid_only_to_sniff(client: FlaskClient) -> None:
+    answer = client.get("/v1/trust")
+    assert (answer.mimetype, answer.headers["X-Content-Type-Options"]) == ("application/octet-stream", "nosniff")
+    assert not {"Content-Security-Policy", "Referrer-Policy"} & {*answer.headers.keys()}
 
 
 def test_a_problem_contains_the_request_number_of_the_log(

@@ -27,6 +27,7 @@ from support.intake import Field, Tablet, open_field, run_servers
 from support.waiting import PATIENCE, wait_until
 from sync.documents import enrolment
 from sync.exchange import messages
+from sync.exchange.bundle_stream import Wanted, address
 from sync.exchange.messages import CONTENT_TYPE, MAX_ENVELOPES, SIGNATURE_HEADER, Message, Response
 from sync.keys.key_pairs import SigningKey
 from sync.wire.encoding import b64u
@@ -111,6 +112,19 @@ def test_documents_are_served_as_signed_bytes_and_not_again_with_their_etag(fiel
         assert (gzip.decompress(packed.body) if "Content-Encoding" in packed.headers else packed.body) == stored.body
         again = Answer(field.port, "GET", f"/v1/{kind}", **{"If-None-Match": plain.headers["ETag"]})
         assert (again.status, again.body) == (304, b"")
+
+
+def test_the_head_of_a_stream_of_forms_is_short_and_names_the_date_once(field: Field) -> None:
+    path = address([Wanted(field.form_sha)])
+    whole = Answer(field.port, "GET", path)
+    rest = Answer(field.port, "GET", path, Range="bytes=5-", **{"If-Range": whole.headers["ETag"]})
+    assert (rest.status, rest.body) == (206, whole.body[5:])
+    for answer in (whole, rest):
+        assert len(answer.headers.get_all("Date")) == 1
+        assert len(answer.headers["ETag"]) == 24
+        assert answer.headers["X-Content-Type-Options"] == "nosniff"
+        assert not [name for name in ("Referrer-Policy", "Content-Security-Policy") if name in answer.headers]
+        assert answer.size - len(answer.body) <= 360, answer.headers.items()
 
 
 def test_forms_and_keys_are_found_by_their_hash_and_only_keys_are_immutable(field: Field) -> None:

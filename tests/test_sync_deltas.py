@@ -21,7 +21,7 @@ from sync.documents import bundle
 from sync.documents.signed import Document
 from sync.errors import SyncError
 from sync.exchange import codings
-from sync.exchange.bundle_stream import Piece, StreamReader
+from sync.exchange.bundle_stream import Piece, StreamReader, Wanted
 from sync.keys.key_pairs import SigningKey
 from sync.tablet.client import Tablet
 from sync.tablet.partial_stream import PartialStream
@@ -157,7 +157,7 @@ def test_a_version_that_fails_whole_too_is_refused_and_the_former_stays(office: 
     assert in_use(tablet) == before
 
 
-@pytest.mark.parametrize("body", [b"no line\n", b"", b"x" * 300, b'{"length":9,"sha":"' + b"0" * 64 + b'"}\nx'])
+@pytest.mark.parametrize("body", [b"no line\n", b"", b"x" * 300, b'{"length":9,"sha":"' + b"0" * 43 + b'"}\nx'])
 def test_a_false_stream_refuses_each_version_and_holds_up_no_document(
     office: Office, tablet: Tablet, body: bytes
 ) -> None:
@@ -185,8 +185,9 @@ def test_one_false_line_costs_one_version_and_not_the_others(office: Office, tab
     other, sick = office.publish("1", form_id="otro"), office.publish("2")
 
     def garble(passing: PassingAnswer) -> None:
-        if sick in passing.path:
-            passing.put(passing.body.replace(f'"sha":"{sick}"'.encode(), b'"sha":"' + b"0" * 64 + b'"'))
+        name = Wanted(sick).to_text().encode()
+        if asks_for_forms(passing.path):
+            passing.put(passing.body.replace(b'"sha":"' + name, b'"sha":"' + b"0" * 43))
 
     streams(office, garble)
     report = tablet.sync()

@@ -58,6 +58,7 @@ class WholeRequests:
         body, code = b"".join(parts), int(status.partition(" ")[0])
         if code not in _WITHOUT_BODY:
             headers.setdefault("Content-Length", str(len(body)))
+        headers.pop("Date", None)  # The listener writes it into every response.
         told = [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in headers.items()]
         return WholeAnswer(code, told, body)
 

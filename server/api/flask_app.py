@@ -19,6 +19,7 @@ from werkzeug.exceptions import NotFound
 from werkzeug.routing import IntegerConverter, RequestRedirect
 
 from server import problems
+from server.api.coded_bytes import DOCUMENT_TYPE
 from server.api.metrics import Metrics
 from server.config import Config
 from server.database.connection import Database
@@ -31,11 +32,13 @@ _log = logging.getLogger("chaski")
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 REQUEST_ID = "Chaski-Request-Id"
 """Header of every problem response: the request number that the log line also contains."""
+# A browser must not guess another type than the one that a response has.
+_NO_SNIFFING = {"X-Content-Type-Options": "nosniff"}
 # Responses are data. A browser that renders one must not load anything or show it in a frame.
 _SECURITY_HEADERS = {
     "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
-    "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",
+    **_NO_SNIFFING,
 }
 
 
@@ -122,12 +125,18 @@ def finish_request(response: Response) -> Response:
     outcomes = g.get("outcomes", {})
     answered = AnsweredRequest(current_app.name, method, route, status, seconds, g.request_id, outcomes)
     record_answered(answered, current_services().metrics)
-    if response.mimetype != CONTENT_TYPE:  # Sync responses must be small, and browsers never request them.
-        for name, value in _SECURITY_HEADERS.items():
-            response.headers.setdefault(name, value)
+    for name, value in _security_headers(response.mimetype).items():
+        response.headers.setdefault(name, value)
     if status >= 400:
         response.headers[REQUEST_ID] = g.request_id
     return response
+
+
+def _security_headers(mimetype: str | None) -> Mapping[str, str]:
+    """Return what protects the browser that requests bytes of this type. Responses to tablets must be small."""
+    if mimetype == CONTENT_TYPE:  # Browsers never request it.
+        return {}
+    return _NO_SNIFFING if mimetype == DOCUMENT_TYPE else _SECURITY_HEADERS  # Browsers never show plain bytes.
 
 
 class JsonFormatter(logging.Formatter):

@@ -9,12 +9,11 @@ from marshmallow import Schema, fields, validate
 
 from server.api.schemas import TrustsSchema, WholeNumber
 from sync.documents.registry import MAX_KEYS
-from sync.exchange.bundle_stream import MAX_WANTED
+from sync.exchange.bundle_stream import MAX_WANTED, WANTED
 from sync.wire.encoding import MAX_INTEGER
 
 KEY_HASHES = validate.Regexp(rf"[0-9a-f]{{64}}(,[0-9a-f]{{64}}){{0,{MAX_KEYS - 1}}}\Z")
-_FORM = r"[0-9a-f]{64}(\.[0-9a-f]{64}){0,2}"
-FORM_HASHES = validate.Regexp(rf"{_FORM}(,{_FORM}){{0,{MAX_WANTED - 1}}}\Z")
+FORM_HASHES = validate.Regexp(rf"{WANTED.pattern}(,{WANTED.pattern}){{0,{MAX_WANTED - 1}}}\Z")
 
 
 class ReadmittedSchema(Schema):

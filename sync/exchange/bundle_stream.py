@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 from sync.documents.signed import MAX_DOCUMENT_BYTES
 from sync.errors import SyncError
 from sync.exchange.codings import DCZ, ZSTD
-from sync.wire.encoding import canonical, strict_json
-from sync.wire.json_object import CODE, SHA256_HEX, JsonObject
+from sync.wire.encoding import b64u, canonical, strict_json, unb64u
+from sync.wire.json_object import CODE, SHA256_SHORT, JsonObject
 
 PATH = "/v1/forms"
 MAX_WANTED = 32
@@ -20,6 +20,8 @@ MAX_LINE_BYTES = 256
 MAX_STREAM_BYTES = 8 * 1024 * 1024
 MAX_DELTA_BYTES = 4 * 1024
 """Of a stream in a sync response: such a response stays small on any line."""
+WANTED = re.compile(rf"{SHA256_SHORT.pattern}(\.{SHA256_SHORT.pattern}){{0,2}}")
+"""A version as an address names it."""
 _CODING = re.compile(f"{DCZ}|{ZSTD}")
 
 
@@ -35,8 +37,8 @@ class Piece:
     def to_bytes(self) -> bytes:
         """Write the line of this piece, and its bytes."""
         if self.code:
-            return canonical({"code": self.code, "sha": self.sha}) + b"\n"
-        told = {"length": len(self.body), "sha": self.sha}
+            return canonical({"code": self.code, "sha": _shorten(self.sha)}) + b"\n"
+        told = {"length": len(self.body), "sha": _shorten(self.sha)}
         return canonical({**told, "coding": self.coding} if self.coding else told) + b"\n" + self.body
 
 
@@ -53,12 +55,21 @@ class Wanted:
 
     def to_text(self) -> str:
         """Write the version as an address names it."""
-        return ".".join(part for part in (self.sha, self.dictionary, self.version) if part)
+        return ".".join(_shorten(part) for part in (self.sha, self.dictionary, self.version) if part)
 
     @classmethod
     def parse(cls, text: str) -> "Wanted":
         """Read a version of an address whose form was checked before."""
-        return cls(*text.split("."))
+        return cls(*(_lengthen(part) for part in text.split(".")))
+
+
+def _shorten(sha: str) -> str:
+    """Write a hash in 43 letters of base64url instead of 64: it travels over slow lines."""
+    return b64u(bytes.fromhex(sha))
+
+
+def _lengthen(text: str) -> str:
+    return unb64u(text).hex()
 
 
 def address(wanted: Iterable[Wanted]) -> str:
@@ -79,9 +90,9 @@ class StreamReader:
     rest: bytearray = field(default_factory=bytearray)
 
     @classmethod
-    def of(cls, wanted: Set[str], start: int = 0) -> "StreamReader":
-        """Return a reader for these versions; `start` is where in the stream its first piece begins."""
-        return cls({*wanted}, start)
+    def of(cls, wanted: Set[str]) -> "StreamReader":
+        """Return a reader for a stream with these versions."""
+        return cls({*wanted})
 
     def feed(self, data: bytes) -> Iterator[Piece]:
         """Take bytes; give each piece that is whole now."""
@@ -112,7 +123,7 @@ class StreamReader:
     def _read_line(self, line: bytes) -> tuple[Piece, int]:
         try:
             told = JsonObject(strict_json(line), "a line of a stream")
-            sha, code = told.text("sha", SHA256_HEX), told.text("code", CODE, "")
+            sha, code = _lengthen(told.text("sha", SHA256_SHORT)), told.text("code", CODE, "")
             coding, length = told.text("coding", _CODING, ""), told.integer("length", 0, 0)
         except SyncError as wrong:
             raise SyncError("transport.bad_stream", str(wrong)) from wrong

@@ -1,14 +1,13 @@
 """Fetches form versions in one request, with those on board as dictionaries (SPEC 12.2).
 
 `sync.tablet.trusted_documents` calls it. Each version is verified and stored as it arrives. What came of an unfinished
-one is stored too, so that a cut costs only what had not arrived. A damaged delta must not refuse a version: the whole
-version is asked for, once.
+one is stored too, so that a cut costs only what had not arrived. Neither a damaged delta nor a damaged part must refuse
+a version: the whole version is asked for, once.
 """
 
 import hashlib
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -23,8 +22,10 @@ from sync.tablet.form_selection import CONNECTION_ERRORS
 from sync.tablet.partial_stream import PartialStream
 from sync.wire.encoding import unb64u
 
-_SAVED_BYTES = 16 * 1024  # So many bytes may be lost if the machine stops during a download.
+_SAVED_BYTES = 16 * 1024  # So many bytes may be lost if the machine stops during a download, or a quarter of a piece.
 _CONTENT_RANGE = re.compile(r"bytes ([0-9]{1,9})-")
+_STREAM_FAULTS = ("transport.bad_stream", "transport.bad_coding", "transport.too_large")
+_LATER = (429, 502, 503, 504, 507)  # The statuses of a server that may send the rest of a stream another time.
 
 
 @dataclass
@@ -42,64 +43,78 @@ class FormDownload:
     others: Sequence[str] = ()
     refused: dict[str, SyncError] = field(default_factory=dict)
     taken: dict[str, bytes] = field(default_factory=dict)
-    _damaged: set[str] = field(default_factory=set)
+    _left: set[str] = field(default_factory=set)  # The versions that no answer has settled yet.
 
     def fetch(self, wanted: Iterable[str]) -> None:
-        """Fetch versions. A broken connection and a problem of the server raise; what came before is stored."""
-        left = dict.fromkeys(wanted)
+        """Fetch versions: then each is taken or refused. A broken connection, a problem of the server and a full disk
+        raise; what came before is stored."""
+        wanted = [*wanted]
+        self._resume(wanted)
+        self._fetch_all([self._choose_dictionary(sha) for sha in wanted if sha not in self.taken])
+        self._fetch_all([Wanted(sha) for sha in wanted if sha not in self.taken and sha not in self.refused])
+        self.store.update({}, [PartialStream.NAME])
+
+    def _resume(self, wanted: Sequence[str]) -> None:
+        """Ask for the rest of the stored part. It may bring versions; whatever is wrong with it refuses none."""
         part = PartialStream.load(self.store)
-        if part is not None and part.waiting and part.waiting <= left.keys():
+        if part is None or not part.waiting <= {*wanted}:
+            return
+        self._left = {*wanted}
+        try:
             self._receive([Wanted.parse(each) for each in part.wanted], part)
-        self._fetch_all([self._choose_dictionary(sha) for sha in left if not self._is_answered(sha)])
-        again, self._damaged = [*self._damaged], set()
-        self._fetch_all([Wanted(sha) for sha in again])
+        except SyncError as wrong:
+            is_refused = isinstance(wrong, RefusedError) and wrong.status not in _LATER
+            if not is_refused and not _is_stream_fault(wrong):
+                raise
+        self.refused.clear()
         self.store.update({}, [PartialStream.NAME])
 
     def take_along(self, stream: str, wanted: Iterable[str]) -> None:
         """Take the versions that came along with a sync response (SPEC 11.3 rule 12).
 
-        They save a request and must not cost anything: a version that does not come so is fetched.
+        They save a request. Whatever is wrong with them refuses none: a version that does not come so is fetched.
         """
-        with suppress(SyncError):
-            for piece in StreamReader.of({*wanted}).feed(unb64u(stream)):
+        self._left = {*wanted}
+        try:
+            for piece in StreamReader.of(self._left).feed(unb64u(stream)):
                 if piece.coding == codings.DCZ:
                     self._take(piece, self._choose_dictionary(piece.sha))
-        self._damaged.clear()
+        except SyncError as wrong:
+            if not _is_stream_fault(wrong) and wrong.code != "encoding.base64":
+                raise
+        self.refused.clear()
 
     def _fetch_all(self, wanted: Sequence[Wanted]) -> None:
-        most, left = bundle_stream.MAX_WANTED, [*wanted]
+        self._left = {each.sha for each in wanted}
+        most, left = bundle_stream.MAX_WANTED, wanted
         while left:
             try:
                 self._receive(left[:most])
             except SyncError as wrong:
-                if isinstance(wrong, RefusedError) or wrong.code in CONNECTION_ERRORS:
+                if not _is_stream_fault(wrong):
                     raise
                 if most == 1:
-                    self.refused[left[0].sha] = wrong
+                    self._refuse(left[0].sha, wrong)
                 most = 1  # Each by itself, so that a false line costs one version only.
-            left = [each for each in left if not self._is_answered(each.sha)]
+            left = [each for each in left if each.sha in self._left]
 
-    def _is_answered(self, sha: str) -> bool:
-        return sha in self.taken or sha in self.refused or sha in self._damaged
+    def _refuse(self, sha: str, why: SyncError) -> None:
+        self._left.discard(sha)
+        self.refused[sha] = why
 
     def _receive(self, wanted: Sequence[Wanted], part: PartialStream | None = None) -> None:
         """Make one request and take what it brings; with `part` only what this part lacks."""
-        asked = {each.sha: each for each in wanted}
-        path, before = bundle_stream.address(wanted), len(self.taken) + len(self.refused) + len(self._damaged)
+        asked, before = {each.sha: each for each in wanted}, len(self._left)
         headers = part.headers() if part else {}
-        try:
-            with self.transport.stream(path, headers) as (head, pieces):
-                if head.headers.get("content-encoding"):
-                    raise SyncError("transport.bad_coding", "a stream with a content coding")
-                reader = _continue(head, part) or StreamReader.of(asked.keys())
-                saver = PartialStream([each.to_text() for each in wanted], head.headers.get("etag", ""), reader)
-                for piece in self._read(pieces, saver):
-                    self._take(piece, asked[piece.sha])
-        except RefusedError:
-            self.store.update({}, [PartialStream.NAME])  # Whatever was wrong, the next request begins anew.
-            raise
+        with self.transport.stream(bundle_stream.address(wanted), headers) as (head, pieces):
+            if head.headers.get("content-encoding"):
+                raise SyncError("transport.bad_coding", "a stream with a content coding")
+            reader = _continue(head, part) or StreamReader.of(asked.keys())
+            saver = PartialStream([each.to_text() for each in wanted], head.headers.get("etag", ""), reader)
+            for piece in self._read(pieces, saver):
+                self._take(piece, asked[piece.sha])
         reader.require_end()
-        if len(self.taken) + len(self.refused) + len(self._damaged) == before:
+        if len(self._left) == before:
             raise SyncError("transport.bad_stream", "it brings nothing that was asked for")
 
     def _read(self, pieces: Iterator[bytes], saver: PartialStream) -> Iterator[Piece]:
@@ -109,7 +124,7 @@ class FormDownload:
             for data in pieces:
                 yield from saver.reader.feed(data)
                 unsaved += len(data)
-                if unsaved >= _SAVED_BYTES:
+                if unsaved >= max(_SAVED_BYTES, len(saver.reader.rest) // 4):  # A save writes all that came.
                     saver.save(self.store)
                     unsaved = 0
         except SyncError as cut:
@@ -118,26 +133,28 @@ class FormDownload:
             raise
 
     def _take(self, piece: Piece, wanted: Wanted) -> None:
-        if self._is_answered(piece.sha):
+        """Settle what a piece brings. A stream that begins anew also brings versions that are on board by now."""
+        if piece.sha not in self._left:
             return
         if piece.code:
-            self.refused[piece.sha] = RefusedError(404, {"code": piece.code})
+            self._refuse(piece.sha, RefusedError(404, {"code": piece.code}))
             return
         try:
             body = self._restore(piece, wanted)
         except SyncError as wrong:
-            if piece.coding == codings.DCZ:
-                self._damaged.add(piece.sha)
+            if piece.coding == codings.DCZ and wanted.dictionary:
+                self._left.discard(piece.sha)  # It is asked for again, without a dictionary.
             else:
-                self.refused[piece.sha] = wrong
+                self._refuse(piece.sha, wrong)
             return
         try:
             self.accept(piece.sha, body)
         except SyncError as wrong:
-            self.refused[piece.sha] = wrong
-        else:
-            self.taken[piece.sha] = body
-            self.store.update({f"bundle/{piece.sha}": body})
+            self._refuse(piece.sha, wrong)
+            return
+        self.store.update({f"bundle/{piece.sha}": body})
+        self._left.discard(piece.sha)
+        self.taken[piece.sha] = body
 
     def _restore(self, piece: Piece, wanted: Wanted) -> bytes:
         dictionary = self._dictionary(wanted) if piece.coding == codings.DCZ else b""
@@ -172,5 +189,9 @@ def _continue(head: Reply, part: PartialStream | None) -> StreamReader | None:
         return None
     told: Any = _CONTENT_RANGE.match(head.headers.get("content-range", ""))
     if told is None or int(told[1]) != part.length:
-        raise SyncError("transport.broken", "not the rest of a stream that was asked for")
+        raise SyncError("transport.bad_stream", "not the rest of a stream that was asked for")
     return part.reader
+
+
+def _is_stream_fault(wrong: SyncError) -> bool:
+    return wrong.code in _STREAM_FAULTS and not isinstance(wrong, RefusedError)

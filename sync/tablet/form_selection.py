@@ -10,7 +10,6 @@ from dataclasses import dataclass, field
 
 from sync.durations import DAY
 from sync.errors import SyncError
-from sync.exchange.transport import RefusedError
 
 RETRY_INTERVAL = DAY  # The server or a machine on the way may have been at fault, so the tablet tries again.
 CONNECTION_ERRORS = ("transport.unreachable", "transport.broken", "transport.too_slow")
@@ -48,9 +47,9 @@ def select_versions(
 ) -> FormSelection:
     """Choose the versions that a manifest names for this tablet. A form whose version is refused keeps its former one.
 
-    `fetch` gets a form id and a hash, and returns the verified bundle. Its errors become refusals, except for a failed
-    connection or a server error, which is raised. Refusals in `not_retried` are not tried again. Versions in use that
-    are `doubted` are verified again; a refused one of them is marked and stays in use.
+    `fetch` gets a form id and a hash, and returns the verified bundle. Its errors become refusals. Refusals in
+    `not_retried` are not tried again. Versions in use that are `doubted` are verified again; a refused one of them is
+    marked and stays in use.
     """
     kept = {form: sha for form, sha in in_use.items() if form in named}
     bundles, refused = dict[str, bytes](), dict[str, VersionRefusal]()
@@ -63,15 +62,7 @@ def select_versions(
         try:
             bundles[sha] = fetch(form, sha)
         except SyncError as wrong:
-            if _is_connection_error(wrong):
-                raise
             refused[sha] = VersionRefusal(wrong.code, now)
         else:
             kept[form] = sha
     return FormSelection(kept, refused, bundles)
-
-
-def _is_connection_error(wrong: SyncError) -> bool:
-    if isinstance(wrong, RefusedError):
-        return wrong.code != "form.unknown"
-    return wrong.code in CONNECTION_ERRORS

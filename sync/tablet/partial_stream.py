@@ -1,18 +1,22 @@
 """What came of a stream of form versions before the connection was cut, as the tablet keeps it (SPEC 12.2).
 
 `sync.tablet.form_download` calls it. It is one row of the documents' table, bounded by the size of one version, and a
-wipe deletes it. Nothing in it is trusted: what it becomes is verified like any other version.
+wipe deletes it. Nothing in it is trusted: its texts become a request, so their form is checked, and what its bytes
+become is verified like any other version.
 """
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Self
 
 from sync.errors import SyncError
-from sync.exchange.bundle_stream import StreamReader
+from sync.exchange.bundle_stream import MAX_WANTED, WANTED, StreamReader, Wanted
 from sync.tablet.document_store import DocumentStore
 from sync.wire.encoding import canonical, strict_json
-from sync.wire.json_object import TEXT, JsonObject
+from sync.wire.json_object import SHA256_HEX, JsonObject
+
+_STRONG_ETAG = re.compile(r'"[\x21\x23-\x7e]{1,128}"')
 
 
 @dataclass(frozen=True)
@@ -40,19 +44,21 @@ class PartialStream:
 
     def save(self, store: DocumentStore) -> None:
         """Store this part, if the server can continue it."""
-        if self.etag.startswith('"') and self.reader.waiting:
+        if _STRONG_ETAG.fullmatch(self.etag) and self.reader.waiting:
             told = {"wanted": [*self.wanted], "etag": self.etag, "start": self.reader.start}
             head = canonical({**told, "waiting": sorted(self.reader.waiting)})
             store.update({self.NAME: head + b"\n" + bytes(self.reader.rest)})
 
     @classmethod
     def load(cls, store: DocumentStore) -> Self | None:
-        """Return the stored part, or None."""
+        """Return the stored part, or None without one that asks for something."""
         head, _, rest = (store.get(cls.NAME) or b"").partition(b"\n")
         try:
             told = JsonObject(strict_json(head), "a download")
-            reader = StreamReader.of({*told.texts("waiting", TEXT)}, told.integer("start"))
-            reader.rest += rest
-            return cls(told.texts("wanted", TEXT), told.text("etag", TEXT), reader)
+            wanted, waiting = told.texts("wanted", WANTED, MAX_WANTED), {*told.texts("waiting", SHA256_HEX)}
+            reader = StreamReader(waiting, told.integer("start"), bytearray(rest))
+            part = cls(wanted, told.text("etag", _STRONG_ETAG), reader)
         except SyncError:
             return None
+        asked = {Wanted.parse(each).sha for each in wanted}
+        return part if waiting and waiting <= asked else None

@@ -91,11 +91,10 @@ def load_documents(outbox: Outbox, *, dev: str) -> TrustedDocuments | None:
     documents = verify_all(held, None, trusted=trust.reopen(held["trust"]), dev=dev)
     state, names = outbox.orders.tablet_state(), outbox.documents.list_names()
     documents = replace(documents, wiped=state.wiped or bool(state.wiping))
-    # Stores from before version refusals do not list the versions in use: then all stored versions that the manifest
-    # names are in use.
-    in_use = outbox.documents.form_selection().in_use or {
-        form: sha for form, sha in documents.named.items() if f"bundle/{sha}" in names
-    }
+    # Stores from before version refusals do not list the versions in use. Whatever a store lists, a version without its
+    # bundle is not in use: it is fetched again, and does not hold up the others.
+    listed = outbox.documents.form_selection().in_use or documents.named
+    in_use = {form: sha for form, sha in listed.items() if f"bundle/{sha}" in names}
     return replace(documents, versions={} if documents.wiped else in_use)
 
 

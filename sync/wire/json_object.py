@@ -14,6 +14,7 @@ from sync.wire.encoding import MAX_INTEGER
 KID = re.compile(r"[A-Za-z0-9_-]{22}")
 HALF_ID = re.compile(r"[A-Za-z0-9_-]{11}")
 SHA256_HEX = re.compile(r"[0-9a-f]{64}")
+SHA256_SHORT = re.compile(r"[A-Za-z0-9_-]{42}[AEIMQUYcgkosw048]")  # Its last two bits are zero (SPEC 2.1).
 SIGNATURE = re.compile(r"[A-Za-z0-9_-]{86}")
 FORM_ID = re.compile(r"[a-z][a-z0-9_]{0,39}")
 NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,39}")

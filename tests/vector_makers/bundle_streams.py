@@ -7,6 +7,7 @@ from sync.wire.encoding import b64u
 from vector_makers.fixed_inputs import Case, case
 
 ONE, TWO, THREE = "11" * 32, "22" * 32, "33" * 32
+SHORT = b64u(bytes.fromhex(TWO))
 BAD = "transport.bad_stream"
 
 
@@ -32,22 +33,26 @@ def stream_cases() -> dict[str, Case]:
         ),
         "empty": read("ok", "Nothing came.", b"", []),
         "other_member": read(
-            "ok", "A member of tomorrow.", b'{"length":2,"new":1,"sha":"' + TWO.encode() + b'"}\n{}', [[TWO, "", "e30"]]
+            "ok", "A member of tomorrow.", f'{{"length":2,"new":1,"sha":"{SHORT}"}}\n{{}}'.encode(), [[TWO, "", "e30"]]
         ),
         "cut_in_a_line": read(BAD, "It ends in a line.", plain.to_bytes() + coded.to_bytes()[:20]),
         "cut_in_a_piece": read(BAD, "It ends in a piece.", coded.to_bytes()[:-1]),
         "not_asked_for": read(BAD, "Another version.", Piece("44" * 32, "", b"{}").to_bytes()),
+        "hexadecimal": read(BAD, "A hash in hexadecimal.", line(f'{{"length":2,"sha":"{TWO}"}}\n{{}}')),
+        "stray_bits": read(
+            BAD, "A hash whose last bits are not zero.", line(f'{{"length":2,"sha":"{SHORT[:-1]}J"}}\n{{}}')
+        ),
         "twice": read(BAD, "One version twice.", plain.to_bytes() * 2),
         "other_coding": read(
-            BAD, "A coding that does not exist.", line(f'{{"coding":"br","length":2,"sha":"{TWO}"}}\n{{}}')
+            BAD, "A coding that does not exist.", line(f'{{"coding":"br","length":2,"sha":"{SHORT}"}}\n{{}}')
         ),
         "no_json": read(BAD, "A line that is not JSON.", line("{}{}\n")),
         "long_line": read(
-            BAD, "A line of more than 255 bytes.", line(f'{{"length":2,"new":"{"x" * 200}","sha":"{TWO}"}}\n{{}}')
+            BAD, "A line of more than 255 bytes.", line(f'{{"length":2,"new":"{"x" * 200}","sha":"{SHORT}"}}\n{{}}')
         ),
-        "too_long": read(BAD, "A version above 4 MiB.", line(f'{{"length":4194305,"sha":"{TWO}"}}\n{{}}')),
+        "too_long": read(BAD, "A version above 4 MiB.", line(f'{{"length":4194305,"sha":"{SHORT}"}}\n{{}}')),
         "code_and_bytes": read(
-            BAD, "Both a code and bytes.", line(f'{{"code":"form.unknown","length":2,"sha":"{TWO}"}}\n{{}}')
+            BAD, "Both a code and bytes.", line(f'{{"code":"form.unknown","length":2,"sha":"{SHORT}"}}\n{{}}')
         ),
-        "neither": read(BAD, "Neither a code nor bytes.", line(f'{{"length":0,"sha":"{TWO}"}}\n')),
+        "neither": read(BAD, "Neither a code nor bytes.", line(f'{{"length":0,"sha":"{SHORT}"}}\n')),
     }

@@ -2,9 +2,9 @@
  * SPEC 12.2: several form versions in one response. It cuts a stream into pieces; it undoes no coding and verifies no
  * bundle.
  */
-import { readObject } from "./encoding.js";
+import { decodeBase64url, hex, readObject } from "./encoding.js";
 import { must, refuse } from "./errors.js";
-import { check, integer, oneOf, optional, optionalText, problemCode, sha256Hex } from "./json_object.js";
+import { check, integer, oneOf, optional, optionalText, problemCode, sha256Short } from "./json_object.js";
 
 /** @typedef {import("./encoding.js").Bytes} Bytes */
 /** @typedef {{sha: string, coding: string, bytes: Bytes, code: string}} Piece `bytes` or `code` is empty */
@@ -13,7 +13,7 @@ const MAX_LINE_BYTES = 256;
 const MAX_DOCUMENT_BYTES = 4 * 1024 * 1024;
 const BAD = "transport.bad_stream";
 const MEMBERS = {
-  sha: sha256Hex,
+  sha: sha256Short,
   code: optionalText(problemCode),
   coding: optionalText(oneOf("dcz", "zstd")),
   length: optional(integer()),
@@ -50,7 +50,7 @@ function readLine(line) {
   try {
     const told = readObject(line);
     check(told, MEMBERS);
-    return /** @type {any} */ (told);
+    return /** @type {any} */ ({ ...told, sha: hex(decodeBase64url(told.sha)) });
   } catch {
     return refuse(BAD, "a false line");
   }

@@ -121,6 +121,8 @@ export const flag = optional(oneOf(true, false));
 export const kidText = matching(/^[A-Za-z0-9_-]{22}$/);
 export const halfId = matching(/^[A-Za-z0-9_-]{11}$/);
 export const sha256Hex = matching(/^[0-9a-f]{64}$/);
+/** A hash in base64url; its last two bits are zero (SPEC 2.1). */
+export const sha256Short = matching(/^[A-Za-z0-9_-]{42}[AEIMQUYcgkosw048]$/);
 export const formId = matching(/^[a-z][a-z0-9_]{0,39}$/);
 export const name = matching(/^[a-z0-9][a-z0-9_-]{0,39}$/);
 /** A problem's code. */
