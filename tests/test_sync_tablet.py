@@ -18,6 +18,7 @@ from server.store import keyrings
 from support.changed_answers import change_documents, change_keys
 from support.clients import FORM, STORY, Office, PassingAnswer, answers
 from sync.documents import registry
+from sync.documents.enrolment import CERTIFICATE_TYP, Certificate
 from sync.documents.registry import Keyring
 from sync.documents.signed import Document
 from sync.durations import YEAR
@@ -27,7 +28,7 @@ from sync.exchange import messages
 from sync.exchange.messages import SIGNATURE_HEADER, Message, Response
 from sync.exchange.short_envelopes import read_envelopes
 from sync.exchange.transport import RefusedError
-from sync.keys.key_pairs import SealKey, SigningKey
+from sync.keys.key_pairs import SealKey, SigningKey, VerifyKey
 from sync.tablet.client import Tablet
 from sync.tablet.rollback_guard import Checkpoint
 from sync.tablet.status import TabletStatus
@@ -172,6 +173,46 @@ def test_an_older_manifest_is_refused(office: Office, tablet: Tablet) -> None:
     with pytest.raises(SyncError, match=r"document\.rolled_back"):
         tablet.pull()
     assert [form.version for form in tablet.status().forms] == ["2"]
+
+
+def move(office: Office, tablet: Tablet, number: int, region: str) -> bytes:
+    """Certify the tablet anew, for a region; return the certificate that the server has from now on."""
+    dev = tablet.status().dev
+    key = office.field.rows("SELECT key FROM devices WHERE dev = ?", dev)[0][0]
+    said = Certificate(dev, VerifyKey.from_raw(key), region, "moved", number)
+    signed = Document(said.to_payload(clock())).signed_by(office.registrar, CERTIFICATE_TYP).to_bytes()
+    with office.field.services.db.write() as w:
+        w.execute("UPDATE devices SET certificate = ?, region = ? WHERE dev = ?", [signed, region, dev])
+    return signed
+
+
+def test_an_older_certificate_moves_no_tablet_back_to_its_former_region(office: Office, tablet: Tablet) -> None:
+    older = tablet.outbox.documents.get("certificate")
+    assert older is not None
+    newer = move(office, tablet, 2, "21")
+    tablet.pull()
+    sha = office.publish("2")
+    office.line.answer = change_documents("certificate", lambda body: older)
+    assert f"bundle/{sha}" in tablet.pull().updated, "the other documents are accepted"
+    assert (tablet.status().region, tablet.outbox.documents.get("certificate")) == ("21", newer)
+
+
+def test_a_restored_server_gets_the_newer_certificate_back(office: Office, tablet: Tablet) -> None:
+    older = tablet.outbox.documents.get("certificate")
+    newer = move(office, tablet, 2, "21")
+    tablet.pull()
+    with office.field.services.db.write() as w:
+        w.execute("UPDATE devices SET certificate = ?, region = '17'", [older])
+    tablet.pull()
+    assert office.field.rows("SELECT certificate, region FROM devices") == [(newer, "21")]
+    assert tablet.status().region == "21"
+
+
+def test_two_certificates_of_one_number_change_nothing(office: Office, tablet: Tablet) -> None:
+    move(office, tablet, 1, "21")
+    with pytest.raises(SyncError, match=r"document\.same_number"):
+        tablet.pull()
+    assert tablet.status().region == "17"
 
 
 def test_a_new_version_comes_with_the_next_sync_and_one_former_one_stays(office: Office, tablet: Tablet) -> None:

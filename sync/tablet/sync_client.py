@@ -40,7 +40,7 @@ from sync.tablet import orders
 from sync.tablet.line_capacity import bearable_bytes, measure_rate
 from sync.tablet.outbox import Outbox
 from sync.tablet.outbox_records import Batch, SyncResult
-from sync.tablet.trusted_documents import TrustedDocuments
+from sync.tablet.trusted_documents import TrustedDocuments, send_certificate
 from sync.wire.encoding import canonical
 
 MAX_ROUNDS = 200
@@ -170,8 +170,7 @@ def _recover(
     to go on from. `again`: the request before this one was repaired too, without a receipt.
     """
     if refused.code in ("device.unknown", "device.not_certified") and not again:
-        certificate = context.documents.signed["certificate"]
-        context.transport.send("PUT", f"/v1/enrolments/{context.key.kid}", certificate.to_bytes())
+        send_certificate(context.transport, context.documents, context.key.kid)
         return ()
     if refused.code not in NUMBER_REFUSED:
         return None

@@ -75,10 +75,17 @@ def verify_all(
         trusted,
         registry.accept(documents["registry"], trusted, held.registry if held else None),
         manifest.accept(documents["manifest"], trusted, held.manifest if held else None),
-        enrolment.accept_certificate(documents["certificate"], trusted, dev),
+        enrolment.accept_certificate(documents["certificate"], trusted, dev, _held_certificate(held, trusted, dev)),
         wiped=held is not None and held.wiped,
         versions=held.versions if held else {},
     )
+
+
+def _held_certificate(held: TrustedDocuments | None, trusted: Trust, dev: str) -> Certificate | None:
+    """Return the held certificate, or None if the trust no longer names its registrar: then it sets no number."""
+    with suppress(SyncError):
+        return enrolment.accept_certificate(held.signed["certificate"], trusted, dev) if held else None
+    return None
 
 
 def load_documents(outbox: Outbox, *, dev: str) -> TrustedDocuments | None:
@@ -131,7 +138,27 @@ def fetch_documents(
         trusted, offered["trust"] = trust.accept_chain(trusts, known, pin), trusts[-1]
     else:
         trusted = known
+    offered["certificate"] = _newest_certificate(offered["certificate"], transport, held, trusted=trusted, dev=dev)
     return verify_all(offered, held, trusted=trusted, dev=dev), by_hash(told.texts("keys", TEXT))
+
+
+def _newest_certificate(
+    offered: Document, transport: Transport, held: TrustedDocuments | None, *, trusted: Trust, dev: str
+) -> Document:
+    """Return the certificate to work with. A server that was restored has an older one, and gets the newer one back."""
+    try:
+        enrolment.accept_certificate(offered, trusted, dev, _held_certificate(held, trusted, dev))
+    except SyncError as wrong:
+        if held is None or wrong.code != "document.rolled_back":
+            raise
+        send_certificate(transport, held, dev)
+        return held.signed["certificate"]
+    return offered
+
+
+def send_certificate(transport: Transport, held: TrustedDocuments, dev: str) -> None:
+    """Send the tablet's certificate to a server that lost it (SPEC 5.5)."""
+    transport.send("PUT", f"/v1/enrolments/{dev}", held.signed["certificate"].to_bytes())
 
 
 @dataclass(frozen=True)
