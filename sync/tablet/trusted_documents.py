@@ -193,7 +193,8 @@ def update_documents(documents: TrustedDocuments, source: DocumentSource) -> tup
         documents, source, before, again=source.again or not changed.isdisjoint(("trust", "manifest"))
     )
     near = () if documents.wiped else documents.registry.keyrings_near(documents.certificate.region)
-    wanted |= collect_keys(documents.keyrings, near, store, source.transport, source.keys)
+    arrived_keys = collect_keys(documents.keyrings, near, store, source.transport, source.keys)
+    wanted |= arrived_keys
     former = _list_former(documents, store, taken)
     wanted[FORMER] = canonical(former)
     new = {name: body for name, body in wanted.items() if body != store.get(name)}
@@ -202,7 +203,7 @@ def update_documents(documents: TrustedDocuments, source: DocumentSource) -> tup
     outdated = {name for name in store.list_names() if name.startswith(("bundle/", "key/"))} - used
     if new or outdated or (taken.in_use, taken.refused) != (before.in_use, before.refused):
         store.update(new, outdated, taken)
-    return tuple(sorted({name for name in new if name != FORMER} | {f"bundle/{sha}" for sha in arrived}))
+    return tuple(sorted((new.keys() | arrived_keys.keys() | {f"bundle/{sha}" for sha in arrived}) - {FORMER}))
 
 
 def _list_former(documents: TrustedDocuments, store: DocumentStore, taken: FormSelection) -> dict[str, str]:
