@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import date
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 
 import pytest
 
-from support.clients import FORM, STORY, Office, answers
+from server.flows.trust import documents as trust_documents
+from support.clients import FORM, STORY, Office, PassingAnswer, answers
+from sync.documents import registry
+from sync.documents.signed import Document
+from sync.errors import SyncError
+from sync.exchange import messages
 from sync.keys.key_files import load_secret
 from sync.keys.key_pairs import SigningKey
 from sync.tablet.client import Tablet, now_ms
@@ -169,3 +177,64 @@ def test_the_most_urgent_is_tried_again_soon_on_a_line_that_breaks_everything(ou
     assert alone[:2] == [["urgent"]] * 2
     assert alone.count(["urgent"]) >= 4
     assert len({names[0] for names in alone}) >= 3
+
+
+# Documents
+
+
+def break_large(office: Office, most: int) -> None:
+    """Let no request with more than so many bytes arrive."""
+    pass_on = office.line.pass_on
+
+    def pass_small(handler: BaseHTTPRequestHandler) -> None:
+        if int(handler.headers.get("Content-Length") or 0) > most:
+            handler.rfile.read(most)
+            handler.close_connection = True
+            handler.connection.close()
+        else:
+            pass_on(handler)
+
+    office.line.pass_on = pass_small  # type: ignore[method-assign]
+
+
+def test_a_screening_that_the_line_cannot_carry_keeps_no_documents_back(office: Office, tablet: Tablet) -> None:
+    tablet.outbox.envelopes.append("k", "large", lambda place: random.Random(1).randbytes(90_000))
+    break_large(office, 30_000)
+    with pytest.raises(SyncError, match=r"transport\."):
+        tablet.sync()
+    sha = office.publish("2")
+    with pytest.raises(SyncError, match=r"transport\."):
+        tablet.sync()
+    assert [form.sha for form in tablet.status().forms] == [sha]
+    small = tablet.screen(FORM, answers(STORY[0]), TAKEN).jti
+    for _ in range(3):
+        with pytest.raises(SyncError, match=r"transport\."):
+            tablet.sync()
+    assert office.stored() == [small]
+
+
+def test_documents_of_several_responses_arrive_on_a_line_that_is_cut_between_them(
+    office: Office, tablet: Tablet
+) -> None:
+    sha, posts, sent = office.publish("2"), list[str](), list[str]()
+    newest = trust_documents.registry_in_force(office.field.services.db.read())
+    said = {"number": newest.number + 1, "keyrings": [*newest.keyrings.values()], "desks": newest.desks}
+    signed = Document(registry.make(**said, revoked=[], issued=now_ms())).signed_by(office.registrar, registry.TYP)
+    trust_documents.accept_registry(office.field.services.db, signed.to_bytes(), actor="tests", now=now_ms())
+
+    def answer(passing: PassingAnswer) -> None:
+        if passing.path == messages.PATH:
+            posts.append(passing.path)
+            office.line.cut = frozenset({messages.PATH} if len(posts) % 2 == 0 else ())
+            if len(posts) % 2:
+                response = messages.unpack_body(passing.body, "response")
+                sent.extend(name for name in ("registry", "manifest") if response.has(name))
+
+    office.line.answer = answer
+    tablet.outbox.connection.execute("UPDATE place SET rate = 50")
+    for _ in range(2):
+        with suppress(SyncError):
+            tablet.sync()
+    assert tablet.status().registry == newest.number + 1
+    assert [form.sha for form in tablet.status().forms] == [sha]
+    assert sorted(sent) == ["manifest", "registry"]

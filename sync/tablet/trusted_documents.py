@@ -15,7 +15,6 @@ from sync.documents.registry import Keyring, Registry
 from sync.documents.signed import Document
 from sync.documents.trust import Trust
 from sync.errors import SyncError
-from sync.exchange.messages import Response
 from sync.exchange.transport import RefusedError, Transport
 from sync.exchange.trust_chain import follow_trusts
 from sync.tablet.document_store import FORMER, DocumentStore
@@ -23,6 +22,7 @@ from sync.tablet.form_download import FormDownload
 from sync.tablet.form_selection import FormSelection, select_versions
 from sync.tablet.keyring_keys import by_hash, collect_keys, key_name
 from sync.tablet.outbox import Outbox
+from sync.tablet.received_documents import ReceivedDocuments
 from sync.wire.encoding import canonical, strict_json
 from sync.wire.json_object import TEXT, JsonObject
 
@@ -107,13 +107,13 @@ def load_documents(outbox: Outbox, *, dev: str) -> TrustedDocuments | None:
     return replace(documents, versions={} if documents.wiped else in_use)
 
 
-def accept_response(held: TrustedDocuments, response: Response, *, dev: str) -> TrustedDocuments:
-    """Return the held documents with those of a sync response in place of older ones, all verified."""
-    offered = {"registry": response.registry, "manifest": response.manifest}
+def accept_received(held: TrustedDocuments, received: ReceivedDocuments, *, dev: str) -> TrustedDocuments:
+    """Return the held documents with those of sync responses in place of older ones, all verified."""
+    offered = {"registry": received.registry, "manifest": received.manifest}
     newer = {name: document for name, document in offered.items() if document is not None}
     trusted = held.trust
-    if response.trust:
-        trusted, newer["trust"] = trust.accept_chain(response.trust, held.trust, held.trust.pin), response.trust[-1]
+    if received.trust:
+        trusted, newer["trust"] = trust.accept_chain(received.trust, held.trust, held.trust.pin), received.trust[-1]
     return verify_all(newer, held, trusted=trusted, dev=dev) if newer else held
 
 
@@ -200,7 +200,9 @@ def update_documents(documents: TrustedDocuments, source: DocumentSource) -> tup
     new = {name: body for name, body in wanted.items() if body != store.get(name)}
     keys = {key_name(keyring) for keyring in documents.keyrings}
     used = {f"bundle/{sha}" for sha in (*taken.in_use.values(), *former.values())} | keys | source.keep
-    outdated = {name for name in store.list_names() if name.startswith(("bundle/", "key/"))} - used
+    outdated = {
+        name for name in store.list_names() if name.startswith(("bundle/", "key/", ReceivedDocuments.NAME))
+    } - used
     if new or outdated or (taken.in_use, taken.refused) != (before.in_use, before.refused):
         store.update(new, outdated, taken)
     return tuple(sorted((new.keys() | arrived_keys.keys() | {f"bundle/{sha}" for sha in arrived}) - {FORMER}))
