@@ -219,9 +219,10 @@ def test_a_sync_with_nothing_new_fits_in_a_thousand_bytes_with_its_heads():
     assert len(response_head) + len(down.body) <= 450
 
 
-def test_ten_screenings_and_their_receipts_fit_in_28_kilobytes():
+def sealed(count):
+    """Envelopes of one tablet, one after the other."""
     keyring, route_key, raws = SealKey(b"k" * 32), RouteKey(b"r" * 32), []
-    for number in range(1, 11):
+    for number in range(1, count + 1):
         raws.append(
             seal.seal_envelope(
                 Content(os.urandom(900), Context("ab" * 32)),
@@ -236,12 +237,27 @@ def test_ten_screenings_and_their_receipts_fit_in_28_kilobytes():
                 bucket=1024,
             )
         )
-    asked = Request(n=1, at=NOW, envelopes=tuple(raws))
-    up = messages.write_request(asked, DEVICE)
-    items = [receipt.ReceiptItem(envelope_id(raw), "stored", number) for number, raw in enumerate(raws, 1)]
-    read = messages.read_request(up, DEVICE.public)
-    assert read == asked
+    return raws
+
+
+def answer_to(asked):
+    """The response of a server that stores each envelope of a request."""
+    read = messages.read_request(messages.write_request(asked, DEVICE), DEVICE.public)
+    items = [receipt.ReceiptItem(envelope_id(raw), "stored", number) for number, raw in enumerate(asked.envelopes, 1)]
     word = receipt.make(SERVER, dev=DEVICE.kid, n=1, at=NOW, generation="A" * 11, head="ab" * 32, items=items)
-    down = messages.write_response(Response(DEVICE.kid, 1, NOW, "A" * 11, receipts=word), SERVER, read)
+    return messages.write_response(Response(DEVICE.kid, 1, NOW, "A" * 11, receipts=word), SERVER, read)
+
+
+def test_ten_screenings_and_their_receipts_fit_in_28_kilobytes():
+    asked = Request(n=1, at=NOW, envelopes=tuple(sealed(10)))
+    up = messages.write_request(asked, DEVICE)
+    assert messages.read_request(up, DEVICE.public) == asked
     # The heads, one signature in each, take 480 bytes more.
-    assert len(up.body) + len(down.body) <= 27_500
+    assert len(up.body) + len(answer_to(asked).body) <= 27_500
+
+
+@pytest.mark.parametrize(("count", "packed"), [(1, False), (10, True), (30, True)])
+def test_the_answer_to_one_screening_is_plain_and_that_to_many_is_packed(count, packed):
+    body = answer_to(Request(n=1, at=NOW, envelopes=tuple(sealed(count)))).body
+    assert body.startswith(b"\x1f") == packed
+    assert len(body) < 384

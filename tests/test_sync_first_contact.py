@@ -18,7 +18,7 @@ from sync.documents.registry import Desk, Keyring
 from sync.documents.signed import Document
 from sync.errors import SyncError
 from sync.exchange.transport import Traffic
-from sync.keys.key_pairs import SealKey
+from sync.keys.key_pairs import SealKey, SealPublicKey
 from sync.tablet.client import Tablet
 
 TAKEN = date(2026, 11, 20)
@@ -105,19 +105,71 @@ def test_keys_that_do_not_come_hold_up_no_screening(new: Tablet, office: Office)
     assert new.screen(FORM, answers(FAR), TAKEN).keyring == "21-labour"
 
 
-def test_a_registry_with_new_keyrings_takes_one_request_for_all_keys(office: Office, tablet: Tablet) -> None:
-    db, made = office.field.services.db, {name: SealKey.generate().public for name in ("17-extra", "21-extra")}
+def list_keyrings(office: Office, sites: dict[str, str]) -> dict[str, SealPublicKey]:
+    """Put a registry in force with new keyrings, each of a labour desk at its site; return their keys."""
+    db, made = office.field.services.db, {name: SealKey.generate().public for name in sites}
     with db.write() as w:
         for name, key in made.items():
             stored = {"sha256": key.sha256, "keyring": name, "epoch": 1, "kid": key.kid, "public": key.raw}
             keyrings.add_key(w, **stored, at=clock())
     held = trust_documents.registry_in_force(db.read())
     listed = [*held.keyrings.values(), *(Keyring.of(name, 1, key) for name, key in made.items())]
-    desks = [*held.desks, Desk("1701", "labour", "17-extra"), Desk("2101", "labour", "21-extra")]
+    desks = [*held.desks, *(Desk(site, "labour", name) for name, site in sites.items())]
     newer = registry.make(number=held.number + 1, keyrings=listed, desks=desks, revoked=[], issued=clock())
     signed = Document(newer).signed_by(office.registrar, registry.TYP)
     trust_documents.accept_registry(db, signed.to_bytes(), actor="tests", now=clock())
+    return made
+
+
+def many(region: str, count: int) -> dict[str, str]:
+    return {f"{region}-more-{number}": f"{region}{number:04}" for number in range(count)}
+
+
+def asked_for_keys(office: Office) -> list[int]:
+    """How many keys each request for keys names."""
+    return [each.count(",") + 1 for each in office.line.asked if each.startswith("GET /v1/keys?")]
+
+
+def test_a_registry_with_new_keyrings_takes_one_request_for_all_keys(office: Office, tablet: Tablet) -> None:
+    made = list_keyrings(office, {"17-extra": "1701", "21-extra": "2101"})
     report = tablet.sync()
     assert report.requests == 2
     assert {f"key/{key.sha256}" for key in made.values()} <= tablet.outbox.documents.list_names()
     assert replace(report.traffic, up=0, down=0) == Traffic(requests=2)
+
+
+def test_a_region_with_more_new_desks_than_one_request_names_gets_all_keys(office: Office, tablet: Tablet) -> None:
+    before = asked_for_keys(office)
+    made = list_keyrings(office, many("17", 130))
+    report = tablet.sync()
+    assert asked_for_keys(office)[len(before) :] == [64, 64, 2]
+    keys = {f"key/{key.sha256}" for key in made.values()}
+    assert keys <= tablet.outbox.documents.list_names()
+    assert {"registry", *keys} <= {*report.updated}
+    assert tablet.status().registry == 2
+
+
+def test_a_cut_between_two_requests_for_keys_costs_only_what_had_not_arrived(office: Office, tablet: Tablet) -> None:
+    made = list_keyrings(office, many("17", 70))
+    served = len(asked_for_keys(office))
+
+    def answer(passing: PassingAnswer) -> None:
+        office.line.most = lambda path: 1 if len(asked_for_keys(office)) == served + 2 else None
+
+    office.line.answer = answer
+    with pytest.raises(SyncError, match=r"transport\.broken"):
+        tablet.sync()
+    office.line.answer, office.line.most = lambda passing: None, lambda path: None
+    tablet.sync()
+    assert asked_for_keys(office)[served:] == [64, 6, 6]
+    assert {f"key/{key.sha256}" for key in made.values()} <= tablet.outbox.documents.list_names()
+
+
+def test_keys_of_other_regions_that_the_server_lacks_keep_no_others_back(office: Office, tablet: Tablet) -> None:
+    made = list_keyrings(office, many("21", 70))
+    with office.field.services.db.write() as w:
+        for key in [*made.values()][:64]:
+            w.execute("DELETE FROM keyring_keys WHERE sha256 = ?", [key.sha256])
+    assert tablet.sync().waiting == 0
+    there = tablet.outbox.documents.list_names() & {f"key/{key.sha256}" for key in made.values()}
+    assert len(there) == 6

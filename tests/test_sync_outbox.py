@@ -423,6 +423,30 @@ def test_the_store_shows_no_urgency_and_forgets_it_after_the_receipt(tmp_path: P
         assert outbox.connection.execute("SELECT DISTINCT urgency FROM envelope").fetchall() == [(b"",)]
 
 
+@pytest.mark.parametrize("loss", ["restored", "single ones lost"])
+def test_what_never_arrived_goes_before_what_a_server_had_and_lost(outbox: Outbox, loss: str) -> None:
+    former = screened(outbox, "none", "immediate", "routine")
+    deliver(outbox)
+    chain = outbox.counters.latest().chain
+    lost = news(generation="g2") if loss == "restored" else replace(news(), again={chain: ((1, 3),)})
+    outbox.sync_state.record_answer(outbox.sync_state.next_batch(0), lost)
+    for jti, urgency in (("new", "immediate"), ("later", "none"), ("unknown", "")):
+        outbox.envelopes.append("17-protection", jti, sealed, urgency=urgency)
+    assert [item.jti for item in outbox.sync_state.next_batch(0, most=3).envelopes] == ["new", "later", "unknown"]
+    outbox.sync_state.return_batch(outbox.sync_state.next_batch(0))
+    assert sent_one_by_one(outbox) == ["new", "unknown", "later", *former]
+
+
+def test_what_a_courier_delivered_goes_after_what_never_arrived(outbox: Outbox) -> None:
+    old = add(outbox, "old")
+    deliver(outbox)
+    carried = add(outbox, "carried")
+    outbox.envelopes.record_courier_receipts({carried.id: "stored"}, 1_000)
+    outbox.sync_state.record_answer(outbox.sync_state.next_batch(0), news(generation="g2"))
+    screened(outbox, "routine")
+    assert sent_one_by_one(outbox) == ["0 routine", old.jti, "carried"]
+
+
 def test_after_the_key_is_destroyed_the_oldest_is_sent_first(outbox: Outbox) -> None:
     made = screened(outbox, "none", "immediate")
     outbox.connection.execute("DELETE FROM draft_key")
@@ -451,6 +475,7 @@ def test_a_line_is_measured_by_requests_that_fill_it() -> None:
     assert measure_rate(0, 1_000, 2.0) == 0
     assert measure_rate(0, 8_000, 2.0) == 4_000
     assert measure_rate(4_000, 8_000, 4.0) == 3_000
+    assert measure_rate(4_000, 3_000, 4.0) == 4_000
     assert measure_rate(500, 8_000, 0.0) == 500, "a clock that stands still measures nothing"
     assert (bearable_bytes(0), bearable_bytes(3_000), bearable_bytes(10**6)) == (0, 60_000, 0)
 

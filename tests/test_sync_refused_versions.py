@@ -248,7 +248,8 @@ def test_a_store_of_before_versions_could_be_refused_works_on(office: Office, ta
     tablet.outbox.connection.executescript(
         "DROP TABLE in_use; DROP TABLE refused; DROP TABLE newest_receipts; ALTER TABLE envelope DROP COLUMN urgency;"
         " ALTER TABLE place DROP COLUMN rate; ALTER TABLE envelope DROP COLUMN handed_over;"
-        " ALTER TABLE envelope DROP COLUMN was_lost; PRAGMA user_version = 3;"
+        " ALTER TABLE envelope DROP COLUMN was_lost; ALTER TABLE envelope DROP COLUMN arrived;"
+        " ALTER TABLE envelope DROP COLUMN broken; PRAGMA user_version = 3;"
     )
     tablet.close()
     with Tablet(tmp_path / "tablet") as again:

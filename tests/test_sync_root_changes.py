@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import date
 from pathlib import Path
 
@@ -13,11 +14,12 @@ from server.flows.trust import documents as trust_documents
 from server.flows.trust import enrolment
 from server.store import devices
 from support.changed_answers import offer_trusts
-from support.clients import FORM, Office, answers
+from support.clients import FORM, Office, PassingAnswer, answers
 from sync.documents import registry, trust
 from sync.documents.enrolment import CERTIFICATE_TYP, Certificate
 from sync.documents.signed import Document
 from sync.errors import SyncError
+from sync.exchange import messages
 from sync.keys.key_pairs import SigningKey, VerifyKey
 from sync.tablet.client import Tablet
 from sync.wire.encoding import b64u
@@ -107,12 +109,11 @@ def test_roots_of_the_invitation_that_were_replaced_decide_nothing_more(office: 
             screen(again)
 
 
-def test_a_registrar_and_a_root_replaced_at_once_reach_a_tablet_that_slept(office: Office, tmp_path: Path) -> None:
+def replace_registrar_and_root(office: Office, dev: str) -> None:
+    """Put two trusts, a registry and a certificate in force. None of the last three counts without the others."""
     registrar, services = SigningKey.generate(), office.field.services
-    with office.tablet() as tablet:
-        dev, held = tablet.status().dev, trust_documents.registry_in_force(services.db.read())
-        found = devices.get_device(services.db.read(), dev)
-        assert found is not None
+    held, found = trust_documents.registry_in_force(services.db.read()), devices.get_device(services.db.read(), dev)
+    assert found is not None
     # The server has the new registrar's documents from its next start on.
     both = [b64u(office.registrar.public.raw), b64u(registrar.public.raw)]
     roots = replace_root(office, registrars=both)
@@ -124,6 +125,11 @@ def test_a_registrar_and_a_root_replaced_at_once_reach_a_tablet_that_slept(offic
     body = certificate.signed_by(registrar, CERTIFICATE_TYP).to_bytes()
     enrolment.certify_device(services.db, body, office.field.trust, actor="tests", now=clock())
     install(office, with_roots(office, [*roots[1:], SigningKey.generate()], *roots[1:], registrars=both[1:]))
+
+
+def test_a_registrar_and_a_root_replaced_at_once_reach_a_tablet_that_slept(office: Office, tmp_path: Path) -> None:
+    with office.tablet() as tablet:
+        replace_registrar_and_root(office, tablet.status().dev)
     with reopened(tmp_path) as again:
         jti = screen(again)
         assert again.sync().waiting == 0
@@ -131,6 +137,32 @@ def test_a_registrar_and_a_root_replaced_at_once_reach_a_tablet_that_slept(offic
     with reopened(tmp_path) as again:
         screen(again)
     assert office.stored() == [jti]
+
+
+def test_documents_that_need_each_other_wait_on_a_line_that_bears_one_response(office: Office, tmp_path: Path) -> None:
+    came: list[tuple[bool, bool, bool]] = []
+
+    def answer(passing: PassingAnswer) -> None:
+        """Let the first response of each sync through, and cut off the next."""
+        if passing.path == messages.PATH:
+            said = messages.unpack_body(passing.body, "response")
+            office.line.cut = frozenset({messages.PATH} if requests else ())
+            requests.append(passing.path)
+            if len(requests) == 1:
+                came.append((said.has("trust"), said.has("registry"), said.has("more")))
+
+    with office.tablet() as tablet:
+        replace_registrar_and_root(office, tablet.status().dev)
+    office.line.answer, held = answer, []
+    for _ in range(5):
+        requests: list[str] = []
+        with reopened(tmp_path) as again:
+            again.outbox.connection.execute("UPDATE place SET rate = 50")
+            with suppress(SyncError):
+                again.sync()
+            held.append((again.status().trust, again.status().registry))
+    assert came[:3] == [(True, False, True), (True, False, True), (False, True, False)], "each one comes once"
+    assert held == [(2, 1), (2, 1), (3, 2), (3, 2), (3, 2)], "the second trust counts with the registry only"
 
 
 @pytest.mark.parametrize("times", [1, 2])

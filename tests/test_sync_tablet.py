@@ -17,7 +17,8 @@ from server.flows.trust import documents as trust_documents
 from server.store import keyrings
 from support.changed_answers import change_documents, change_keys
 from support.clients import FORM, STORY, Office, PassingAnswer, answers
-from sync.documents import registry
+from sync.documents import manifest, registry
+from sync.documents.enrolment import CERTIFICATE_TYP, Certificate
 from sync.documents.registry import Keyring
 from sync.documents.signed import Document
 from sync.durations import YEAR
@@ -27,7 +28,7 @@ from sync.exchange import messages
 from sync.exchange.messages import SIGNATURE_HEADER, Message, Response
 from sync.exchange.short_envelopes import read_envelopes
 from sync.exchange.transport import RefusedError
-from sync.keys.key_pairs import SealKey, SigningKey
+from sync.keys.key_pairs import SealKey, SigningKey, VerifyKey
 from sync.tablet.client import Tablet
 from sync.tablet.rollback_guard import Checkpoint
 from sync.tablet.status import TabletStatus
@@ -172,6 +173,46 @@ def test_an_older_manifest_is_refused(office: Office, tablet: Tablet) -> None:
     with pytest.raises(SyncError, match=r"document\.rolled_back"):
         tablet.pull()
     assert [form.version for form in tablet.status().forms] == ["2"]
+
+
+def move(office: Office, tablet: Tablet, number: int, region: str) -> bytes:
+    """Certify the tablet anew, for a region; return the certificate that the server has from now on."""
+    dev = tablet.status().dev
+    key = office.field.rows("SELECT key FROM devices WHERE dev = ?", dev)[0][0]
+    said = Certificate(dev, VerifyKey.from_raw(key), region, "moved", number)
+    signed = Document(said.to_payload(clock())).signed_by(office.registrar, CERTIFICATE_TYP).to_bytes()
+    with office.field.services.db.write() as w:
+        w.execute("UPDATE devices SET certificate = ?, region = ? WHERE dev = ?", [signed, region, dev])
+    return signed
+
+
+def test_an_older_certificate_moves_no_tablet_back_to_its_former_region(office: Office, tablet: Tablet) -> None:
+    older = tablet.outbox.documents.get("certificate")
+    assert older is not None
+    newer = move(office, tablet, 2, "21")
+    tablet.pull()
+    sha = office.publish("2")
+    office.line.answer = change_documents("certificate", lambda body: older)
+    assert f"bundle/{sha}" in tablet.pull().updated, "the other documents are accepted"
+    assert (tablet.status().region, tablet.outbox.documents.get("certificate")) == ("21", newer)
+
+
+def test_a_restored_server_gets_the_newer_certificate_back(office: Office, tablet: Tablet) -> None:
+    older = tablet.outbox.documents.get("certificate")
+    newer = move(office, tablet, 2, "21")
+    tablet.pull()
+    with office.field.services.db.write() as w:
+        w.execute("UPDATE devices SET certificate = ?, region = '17'", [older])
+    tablet.pull()
+    assert office.field.rows("SELECT certificate, region FROM devices") == [(newer, "21")]
+    assert tablet.status().region == "21"
+
+
+def test_two_certificates_of_one_number_change_nothing(office: Office, tablet: Tablet) -> None:
+    move(office, tablet, 1, "21")
+    with pytest.raises(SyncError, match=r"document\.same_number"):
+        tablet.pull()
+    assert tablet.status().region == "17"
 
 
 def test_a_new_version_comes_with_the_next_sync_and_one_former_one_stays(office: Office, tablet: Tablet) -> None:
@@ -398,6 +439,69 @@ def test_a_seized_servers_older_manifest_is_refused_after_the_screenings_are_saf
         tablet.sync()
     assert tablet.status().waiting == 0
     assert [form.version for form in tablet.status().forms] == ["2"]
+
+
+@pytest.mark.parametrize("lie", ["older", "of a stranger"])
+def test_no_document_that_waited_for_others_is_accepted_without_a_check(
+    office: Office, tablet: Tablet, tmp_path: Path, lie: str
+) -> None:
+    older = tablet.outbox.documents.get("manifest")
+    assert older is not None
+    office.publish("2")
+    tablet.pull()
+    held, sha = holdings(tablet.status()), office.publish("3")
+    content = Document.parse(older).content
+    false = Document.of({**content, "number": content["number"] + 10**6}, manifest.TYP, SigningKey.generate())
+    offered = Document.parse(older) if lie == "older" else false
+    server, posts = office.field.services.keys.signing, list[str]()
+    lying = resigned(office, server, lambda response: replace(response, manifest=offered, more=True))
+
+    def answer(passing: PassingAnswer) -> None:
+        lying(passing)
+        posts.append(passing.path)
+        office.line.cut = frozenset({messages.PATH} if len(posts) > 1 else ())
+
+    office.line.answer = answer
+    with pytest.raises(SyncError, match=r"transport\.broken"):
+        tablet.sync()
+    assert holdings(tablet.status()) == held
+    office.line.answer, office.line.cut = lambda passing: None, frozenset()
+    tablet.close()
+    with Tablet(tmp_path / "tablet") as again:
+        again.sync()
+        assert [form.sha for form in again.status().forms] == [sha], "what was false keeps the true one back no longer"
+        assert again.sync().requests == 1
+
+
+def test_a_pull_forgets_the_documents_that_waited_for_others(office: Office, tablet: Tablet) -> None:
+    office.publish("2")
+    office.line.cut = frozenset({"/v1/forms"})
+    office.line.most = lambda path: 1 if path.startswith("/v1/forms") else None
+    with pytest.raises(SyncError, match=r"transport\.broken"):
+        tablet.sync()
+    before = tablet.outbox.documents.list_names()
+    office.line.most = lambda path: None
+    tablet.pull()
+    assert before - tablet.outbox.documents.list_names() >= {"received"}
+    assert tablet.sync().requests == 1
+
+
+def test_documents_are_not_sent_again_after_a_cut_between_them_and_the_forms(office: Office, tablet: Tablet) -> None:
+    sha = office.publish("2")
+    sent: list[bool] = []
+
+    def answer(passing: PassingAnswer) -> None:
+        if passing.path == messages.PATH:
+            sent.append(messages.unpack_body(passing.body, "response").has("manifest"))
+
+    office.line.answer = answer
+    office.line.most = lambda path: 1 if path.startswith("/v1/forms") else None
+    for _ in range(3):
+        with pytest.raises(SyncError, match=r"transport\.broken"):
+            tablet.sync()
+    office.line.most = lambda path: None
+    assert {"manifest", f"bundle/{sha}"} <= {*tablet.sync().updated}
+    assert sent == [True, False, False, False]
 
 
 def test_a_server_restored_from_a_backup_gets_back_what_it_forgot(office: Office, tablet: Tablet) -> None:

@@ -180,6 +180,18 @@ def test_a_registrar_certifies_a_tablet_by_its_six_words():
     )
 
 
+def test_a_certificate_follows_a_lower_number_only():
+    def signed(number, region="17", issued=5):
+        said = Certificate(DEVICE.kid, DEVICE.public, region, "", number).to_payload(issued)
+        return Document(said).signed_by(REGISTRAR, enrolment.CERTIFICATE_TYP)
+
+    held = enrolment.accept_certificate(signed(2), TRUST, DEVICE.kid)
+    assert enrolment.accept_certificate(signed(2), TRUST, DEVICE.kid, held) == held
+    assert enrolment.accept_certificate(signed(3, "21"), TRUST, DEVICE.kid, held).region == "21"
+    refused("document.rolled_back", enrolment.accept_certificate, signed(1), TRUST, DEVICE.kid, held)
+    refused("document.same_number", enrolment.accept_certificate, signed(2, issued=6), TRUST, DEVICE.kid, held)
+
+
 def test_an_invitation_can_be_typed_and_other_text_is_refused():
     invitation = Invitation("https://chaski.gob.pe/t?x=1&y", "codigo-1", PIN)
     assert Invitation.parse(f" {invitation.to_text()}\n") == invitation

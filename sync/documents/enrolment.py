@@ -6,11 +6,11 @@ words of that key.
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Self
 from urllib.parse import parse_qs, quote, urlencode
 
-from sync.documents.signed import Document
+from sync.documents.signed import Document, require_not_older
 from sync.documents.trust import Trust
 from sync.errors import SyncError
 from sync.keys.key_pairs import SigningKey, VerifyKey
@@ -75,13 +75,17 @@ def accept_enrolment_request(document: Document) -> tuple[str, VerifyKey]:
 
 @dataclass(frozen=True)
 class Certificate:
-    """The binding of a key to a tablet, its region and its label, as a registrar signs it."""
+    """The binding of a key to a tablet, its region and its label, as a registrar signs it.
+
+    `sha256` is the payload's, empty before it is signed.
+    """
 
     dev: str
     key: VerifyKey
     region: str
     label: str
     number: int
+    sha256: str = field(default="", compare=False)
 
     def to_payload(self, issued: int) -> bytes:
         """Write the certificate's payload for a registrar's signature."""
@@ -97,8 +101,13 @@ class Certificate:
         )
 
 
-def accept_certificate(document: Document, trust: Trust, dev: str | None = None) -> Certificate:
-    """Verify a signed certificate and return it; `dev` is the tablet that it must name."""
+def accept_certificate(
+    document: Document, trust: Trust, dev: str | None = None, held: Certificate | None = None
+) -> Certificate:
+    """Verify a signed certificate and return it; `dev` is the tablet that it must name.
+
+    It must not be older than `held`, the tablet's certificate that counts under the same trust.
+    """
     document.require(CERTIFICATE_TYP, trust.registrars)
     members = JsonObject(document.content, "certificate")
     members.integer("issued")  # Only people use this time. It has no effect, but must be present.
@@ -108,9 +117,11 @@ def accept_certificate(document: Document, trust: Trust, dev: str | None = None)
         members.text("region", _REGION),
         members.text("label", LABEL),
         members.integer("number", 1),
+        document.sha256,
     )
     if certificate.key.kid != certificate.dev or dev not in (None, certificate.dev):
         raise SyncError("enrolment.wrong_device", f"a certificate for {certificate.dev}")
+    require_not_older("certificate", certificate, held)
     return certificate
 
 

@@ -32,7 +32,8 @@ MAX_REFUSED = 64
 MAX_INVENTORY = 64
 MAX_RECEIPTED = 64
 MAX_RANGES = 64
-GZIP_FROM_BYTES = 512
+GZIP_FROM_BYTES = 384
+"""A shorter body stays plain: packing the response to one screening, about 350 bytes, costs more time than it saves."""
 _HAVE = ("trust", "registry", "manifest", "orders")
 _STATUS = re.compile(r"[a-z_]{1,32}")
 

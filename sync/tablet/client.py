@@ -24,7 +24,6 @@ from sync.envelope.content import Content, Context
 from sync.envelope.dropped_answers import drop_answers
 from sync.envelope.verify import ChainPosition
 from sync.errors import SyncError
-from sync.exchange.messages import Response
 from sync.exchange.transport import Transport
 from sync.keys.key_files import load_secret
 from sync.keys.key_pairs import SigningKey
@@ -36,6 +35,7 @@ from sync.tablet.form_cache import FormCache, check_usable
 from sync.tablet.keyring_keys import fetch_other_keys
 from sync.tablet.outbox import Outbox
 from sync.tablet.outbox_records import StatusUpdate
+from sync.tablet.received_documents import ReceivedDocuments
 from sync.tablet.recordings import Recordings
 from sync.tablet.screening_route import build_route, place_of
 from sync.tablet.status import (
@@ -53,7 +53,7 @@ from sync.tablet.sync_client import SyncContext, deliver
 from sync.tablet.trusted_documents import (
     DocumentSource,
     TrustedDocuments,
-    accept_response,
+    accept_received,
     fetch_documents,
     load_documents,
     update_documents,
@@ -154,8 +154,7 @@ class Tablet:
         """
         if self.outbox.orders.tablet_state().wiping:
             raise SyncError("tablet.wiped", WIPING)
-        fetched = self._fetch_documents()
-        if fetched is None:
+        if (fetched := self._fetch_documents()) is None:
             return PullResult(certified=False)
         documents, keys = fetched
         source = self._document_source(self.drafts.bundle_names(), again=True, keys=keys)
@@ -268,7 +267,7 @@ class Tablet:
         """Send waiting envelopes and fetch news in one request; repeat only while more remains.
 
         Envelopes and receipts come first. A document that fails to verify raises after them and changes nothing. A
-        refused form version affects only itself. Recordings come last. A refusal for lack of space is raised after all.
+        refused form version affects only itself. Recordings come last. What ended the delivery is raised after all.
         """
         documents, jtis = self._require_certified(), self.outbox.envelopes.screening_ids()
         before = self.transport.traffic
@@ -276,11 +275,11 @@ class Tablet:
             delivered = deliver(SyncContext(documents, self.outbox, self.transport, self._key, self._clock))
         finally:  # This runs however far the delivery came. Envelopes without a receipt stay.
             orders.finish_wipe(self.outbox, *self._wiped_folders)
-        updated = self._accept_documents(self._require_certified(), delivered.response)
-        self._execute_orders(delivered.response.orders)
+        updated = self._accept_documents(self._require_certified(), delivered.received)
+        self._execute_orders(delivered.orders)
         documents, missing = self._require_certified(), self._fetch_rest()
-        if delivered.refused is not None:
-            raise delivered.refused
+        if delivered.failure is not None:
+            raise delivered.failure
         traffic, state = self.transport.traffic - before, self.outbox.orders.tablet_state()
         return SyncReport(
             requests=traffic.requests,
@@ -291,7 +290,7 @@ class Tablet:
             events=tuple(StatusUpdate(jtis.get(event.id, ""), event.status, event.at) for event in delivered.events),
             updated=updated,
             waiting=self.outbox.envelopes.count_by_state()["waiting"],
-            purged=self.outbox.envelopes.purge(delivered.response.at, self._clock()),
+            purged=self.outbox.envelopes.purge(delivered.at, self._clock()),
             traffic=traffic,
             old=documents.trust.is_expired(self._clock()),
             revoked=state.revoked,
@@ -307,30 +306,29 @@ class Tablet:
         trusted = self._require_certified().trust
         orders.execute(received, trusted, self._key.kid, self.outbox, *self._wiped_folders)
 
-    def _accept_documents(self, documents: TrustedDocuments, response: Response) -> tuple[str, ...]:
-        """Store a response's documents. If they contradict those held, fetch all of them again.
+    def _accept_documents(self, documents: TrustedDocuments, received: ReceivedDocuments) -> tuple[str, ...]:
+        """Store the documents that were received. If they contradict those held, fetch all of them again.
 
-        That happens when a registrar was replaced: then the stored certificate needs a new signature too.
+        That happens when a registrar was replaced: then the stored certificate needs a new signature too. If more are
+        to come, they wait for these, also beyond the end of this sync.
         """
         keys: Mapping[str, bytes] = {}
         try:
-            accepted = accept_response(documents, response, dev=self._key.kid)
+            accepted = accept_received(documents, received, dev=self._key.kid)
         except SyncError:
-            fetched = self._fetch_documents()
-            if fetched is None:
+            if not received.whole:
+                return ()
+            self.outbox.documents.update({}, [ReceivedDocuments.NAME])
+            if (fetched := self._fetch_documents()) is None:
                 raise
             accepted, keys = fetched
-        return update_documents(
-            accepted, self._document_source(self._bundles_in_drafts(accepted), keys=keys, along=response.forms)
-        )
+        keep: Set[str] = frozenset() if accepted.wiped else self.drafts.bundle_names()
+        return update_documents(accepted, self._document_source(keep, keys=keys, along=received.forms))
 
     def _fetch_documents(self) -> tuple[TrustedDocuments, dict[str, bytes]] | None:
         pin, held, enrolled = self._invitation().pin, self._trusted_documents(), self.outbox.documents.get("trust")
         known = trust.reopen(Document.parse(enrolled)) if enrolled is not None else None
         return fetch_documents(self.transport, held, known, pin=pin, dev=self._key.kid)
-
-    def _bundles_in_drafts(self, accepted: TrustedDocuments) -> Set[str]:
-        return frozenset() if accepted.wiped else self.drafts.bundle_names()
 
     def _document_source(self, keep: Set[str], **said: Any) -> DocumentSource:
         return DocumentSource(self.outbox, self.transport, check_usable, keep, self._clock(), **said)

@@ -12,7 +12,7 @@ from sync.exchange.messages import MAX_ENVELOPES
 from sync.tablet.chain_counters import ChainCounters
 from sync.tablet.outbox_database import transaction
 from sync.tablet.outbox_records import StoredEnvelope, SyncResult
-from sync.tablet.sending_order import SendingOrder
+from sync.tablet.sending_order import SendingOrder, WaitingEnvelope, choose_next
 
 KEPT_AFTER_RECEIPT = 30 * DAY  # SPEC 10: enough time for a server to lose its disk and restore a copy.
 REJECTED_PAUSE = DAY  # A rejected envelope is sent again after this time: the fault may be the server's.
@@ -112,22 +112,18 @@ class EnvelopeStore:
         rows = self._db.execute("SELECT id FROM envelope WHERE state = 'sent' ORDER BY position")
         return tuple(row[0] for row in rows)
 
-    def due_to_send(self, now: int, *, limit: int = MAX_ENVELOPES, line_bytes: int = 0) -> tuple[StoredEnvelope, ...]:
-        """Return the envelopes to send in the next request, oldest first: the most urgent ones, then the oldest.
+    def due_to_send(
+        self, now: int, *, limit: int = MAX_ENVELOPES, line_bytes: int = 0, request: int = 0
+    ) -> tuple[StoredEnvelope, ...]:
+        """Return the envelopes to send in a request, oldest first: the most urgent ones, then the oldest.
 
         They include those that were sent and have no receipt. `limit` is their largest number, `line_bytes` their
-        largest size compressed (0 = any); one is returned whatever its size. `now` is the tablet's clock (ms).
+        largest size compressed (0 = any); one is returned whatever its size. `now` is the tablet's clock (ms),
+        `request` the request's number: an envelope whose delivery keeps breaking off has its turn only in some.
         """
-        rows = self._db.execute(
-            "SELECT position, id, jti, urgency FROM envelope"
-            " WHERE state IN ('pending', 'sent') OR (state = 'rejected' AND ABS(at - ?) > ?) ORDER BY position",
-            (now, REJECTED_PAUSE),
-        ).fetchall()
-        ranks = self._order.ranks([(jti, code) for *_, jti, code in rows])
-        ranked = sorted(zip(ranks, rows, strict=True), key=lambda pair: pair[0])
         chosen: dict[int, StoredEnvelope] = {}
         size = 0
-        for _, (position, identity, *_) in ranked[:limit]:
+        for position, identity in choose_next(self._list_waiting(now), request)[:limit]:
             envelope = self._load(identity)
             size += len(envelope.raw)
             if chosen and (size > MAX_BATCH_BYTES or 0 < line_bytes < size * COMPRESSED):
@@ -135,6 +131,17 @@ class EnvelopeStore:
             chosen[position] = envelope
         # A request arrives whole or not at all, so in it the order of the chain is the best: it is short (SPEC 11.4).
         return tuple(chosen[position] for position in sorted(chosen))
+
+    def _list_waiting(self, now: int) -> list[WaitingEnvelope]:
+        """Return what is to be sent in the order of urgency. What arrived once comes last: its urgency was erased."""
+        rows = self._db.execute(
+            "SELECT position, id, jti, urgency, arrived, broken FROM envelope"
+            " WHERE state IN ('pending', 'sent') OR (state = 'rejected' AND ABS(at - ?) > ?) ORDER BY position",
+            (now, REJECTED_PAUSE),
+        ).fetchall()
+        ranks = self._order.ranks([(jti, code) for _, _, jti, code, *_ in rows])
+        ranked = sorted(zip(ranks, rows, strict=True), key=lambda pair: (pair[1][4], pair[0]))
+        return [WaitingEnvelope(position, identity, broken) for _, (position, identity, _, _, _, broken) in ranked]
 
     def _load(self, identity: str) -> StoredEnvelope:
         row = self._db.execute(
@@ -145,6 +152,14 @@ class EnvelopeStore:
     def set_state(self, state: str, ids: Iterable[str]) -> None:
         """Mark envelopes as `pending` or `sent`."""
         self._db.executemany("UPDATE envelope SET state = ? WHERE id = ?", [(state, identity) for identity in ids])
+
+    def count_broken(self, identity: str, change: int) -> None:
+        """Count a delivery of one envelope alone that may break off (1), or that did not (-1)."""
+        self._db.execute("UPDATE envelope SET broken = MAX(0, broken + ?) WHERE id = ?", (change, identity))
+
+    def forget_broken(self, ids: Iterable[str]) -> None:
+        """The line bore these envelopes: whatever broke off before says nothing about them any more."""
+        self._db.executemany("UPDATE envelope SET broken = 0 WHERE id = ?", [(identity,) for identity in ids])
 
     def void_receipts(self) -> None:
         """Mark every stored envelope for sending again, because another database had receipted it."""
@@ -177,7 +192,7 @@ class EnvelopeStore:
         An envelope that the server once lost stays: these receipts may be older than its loss. Only a sync settles it.
         """
         return self._db.executemany(
-            "UPDATE envelope SET state = 'receipted', outcome = ?, at = ?, urgency = x''"
+            "UPDATE envelope SET state = 'receipted', outcome = ?, at = ?, urgency = x'', arrived = 1"
             " WHERE id = ? AND state IN ('pending', 'sent', 'rejected') AND NOT was_lost",
             [(outcome, at, identity) for identity, outcome in ids.items()],
         ).rowcount
@@ -186,7 +201,8 @@ class EnvelopeStore:
         """Store the outcome of each envelope from a verified response. A delivered one needs no urgency any more."""
         self._db.executemany(
             "UPDATE envelope SET state = ?1, outcome = ?2, at = ?3, was_lost = 0,"
-            " urgency = iif(?1 = 'receipted', x'', urgency) WHERE id = ?4 AND state <> 'purged'",
+            " urgency = iif(?1 = 'receipted', x'', urgency), arrived = arrived OR ?1 = 'receipted'"
+            " WHERE id = ?4 AND state <> 'purged'",
             [
                 ("rejected", outcome, result.here, identity)
                 if outcome == "rejected"

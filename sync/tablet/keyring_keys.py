@@ -5,7 +5,7 @@ the tablet then seals to the national keyring (SPEC 5.2).
 """
 
 import hashlib
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 
 from sync.documents.registry import MAX_KEYS, Keyring
@@ -30,29 +30,35 @@ def collect_keys(
 ) -> dict[str, bytes]:
     """Return the keys that the tablet lacks and that `came` by their hashes, by their names.
 
-    Those of the keyrings `near` must come, and are fetched if they have not; the others then come with them.
+    Those of the keyrings `near` must come, and are fetched if they have not; others then come with them. Each portion
+    is stored as it arrives, so that a cut costs only what had not arrived.
     """
-    missing = _list_missing(keyrings, store)
-    required = [each for each in missing if each.id in near]
-    if any(each.key_sha256 not in came for each in required):
-        came = {**came, **fetch_keys(transport, sorted(missing, key=lambda each: each.id not in near))}
-    for each in required:
-        if each.key_sha256 not in came:
-            raise SyncError("registry.wrong_key", f"the server did not send the key of {each.id}, epoch {each.epoch}")
-    return _verify(missing, came)
+    missing = sorted(_list_missing(keyrings, store), key=lambda each: each.id not in near)
+    arrived = _verify(missing, came)
+    left = [each for each in missing if key_name(each) not in arrived]
+    for portion in _portions(left):
+        if portion[0].id not in near:
+            break
+        verified = _verify(portion, fetch_keys(transport, portion))
+        store.update(verified)
+        arrived |= verified
+        for each in portion:
+            if each.id in near and key_name(each) not in verified:
+                raise SyncError("registry.wrong_key", f"the server sent no key of {each.id}, epoch {each.epoch}")
+    return arrived
 
 
 def fetch_other_keys(keyrings: Sequence[Keyring], store: DocumentStore, transport: Transport) -> None:
-    """Fetch the keys that the tablet still lacks, in one request. No error: the next sync tries again."""
-    missing = _list_missing(keyrings, store)
+    """Fetch the keys that the tablet still lacks, and store each portion. No error: the next sync tries again."""
     with suppress(SyncError):
-        if missing and (verified := _verify(missing, fetch_keys(transport, missing))):
-            store.update(verified)
+        for portion in _portions(_list_missing(keyrings, store)):
+            if verified := _verify(portion, fetch_keys(transport, portion)):
+                store.update(verified)
 
 
 def fetch_keys(transport: Transport, keyrings: Sequence[Keyring]) -> dict[str, bytes]:
     """Fetch the public keys of at most MAX_KEYS keyrings in one request; return them by their hashes."""
-    told = transport.get(f"/v1/keys?want={','.join(each.key_sha256 for each in keyrings[:MAX_KEYS])}")
+    told = transport.get(f"/v1/keys?want={','.join(each.key_sha256 for each in keyrings)}")
     return by_hash(JsonObject(strict_json(told), "the keys").texts("keys", TEXT))
 
 
@@ -66,5 +72,14 @@ def _list_missing(keyrings: Sequence[Keyring], store: DocumentStore) -> list[Key
     return [each for each in keyrings if key_name(each) not in held]
 
 
+def _portions(keyrings: Sequence[Keyring]) -> Iterator[Sequence[Keyring]]:
+    return (keyrings[start : start + MAX_KEYS] for start in range(0, len(keyrings), MAX_KEYS))
+
+
 def _verify(keyrings: Sequence[Keyring], came: Mapping[str, bytes]) -> dict[str, bytes]:
-    return {key_name(each): each.public(came[each.key_sha256]).raw for each in keyrings if each.key_sha256 in came}
+    verified = dict[str, bytes]()
+    for each in keyrings:
+        with suppress(SyncError):  # A key that cannot be used does not hold up the others.
+            if each.key_sha256 in came:
+                verified[key_name(each)] = each.public(came[each.key_sha256]).raw
+    return verified

@@ -64,6 +64,12 @@ ALTER TABLE envelope ADD COLUMN was_lost INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE envelope ADD COLUMN urgency BLOB NOT NULL DEFAULT x'';
 ALTER TABLE place ADD COLUMN rate INTEGER NOT NULL DEFAULT 0;
 """,
+    # Whether the envelope once had a receipt, and how often its delivery broke off when it was sent alone.
+    """
+ALTER TABLE envelope ADD COLUMN arrived INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE envelope ADD COLUMN broken INTEGER NOT NULL DEFAULT 0;
+UPDATE envelope SET arrived = 1 WHERE state IN ('receipted', 'purged') OR was_lost;
+""",
 )
 
 FILLER_BYTES = 4000  # One such row fills one page of 4096 bytes.

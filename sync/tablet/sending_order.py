@@ -5,7 +5,8 @@ stored as a code, encrypted with the key of the drafts, which a wipe destroys.
 """
 
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
@@ -17,6 +18,38 @@ RANKS = ("immediate", "prompt", "routine", "none")
 FIRST = 0
 """The rank of an envelope whose urgency is not known: it could be the most urgent one."""
 NONCE_BYTES = 12
+PATIENCE = 2
+"""So often an envelope may break off a delivery before it lets others go first."""
+RAREST_TURN = 6
+"""An envelope has its turn at least in each request whose number is a multiple of 2 to this power."""
+
+
+@dataclass(frozen=True)
+class WaitingEnvelope:
+    """An envelope to send: its place in the store, its id, and how often its delivery alone broke off."""
+
+    position: int
+    identity: str
+    broken: int
+
+    @property
+    def is_doubtful(self) -> bool:
+        """Whether the line may be unable to carry it. It travels alone, so that it costs no others a delivery."""
+        return self.broken >= PATIENCE
+
+    def has_turn(self, request: int) -> bool:
+        """Whether it may go first in the request with this number: a doubtful one in every second, fourth, ... ."""
+        return not self.is_doubtful or request % 2 ** min(self.broken - PATIENCE + 1, RAREST_TURN) == 0
+
+
+def choose_next(waiting: Sequence[WaitingEnvelope], request: int) -> list[tuple[int, str]]:
+    """Return (position, id) of the envelopes that may go into a request, in the order of `waiting`.
+
+    One that the line cannot carry must not starve the others, and is still tried: in its turn, and when no others wait.
+    """
+    ready = [each for each in waiting if each.has_turn(request)] or sorted(waiting, key=lambda each: each.broken)
+    alone = ready[:1] if ready and ready[0].is_doubtful else [each for each in ready if not each.is_doubtful]
+    return [(each.position, each.identity) for each in alone]
 
 
 class SendingOrder:

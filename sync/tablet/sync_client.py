@@ -1,13 +1,13 @@
 """The tablet's side of `POST /v1/sync` (SPEC 11): sends envelopes, verifies responses, recovers from lost ones.
 
 `sync.tablet.client` calls it. It accepts only signed responses. It stores receipts and records orders, which the caller
-carries out after the delivery. It returns other documents of a response unread.
+carries out after the delivery. It stores other documents of a response unread, until the caller accepts them.
 """
 
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field
 
 from sync.documents import receipt, trust
 from sync.documents.receipt import ReceiptItem, Receipts
@@ -40,7 +40,8 @@ from sync.tablet import orders
 from sync.tablet.line_capacity import bearable_bytes, measure_rate
 from sync.tablet.outbox import Outbox
 from sync.tablet.outbox_records import Batch, SyncResult
-from sync.tablet.trusted_documents import TrustedDocuments
+from sync.tablet.received_documents import ReceivedDocuments
+from sync.tablet.trusted_documents import TrustedDocuments, send_certificate
 from sync.wire.encoding import canonical
 
 MAX_ROUNDS = 200
@@ -51,19 +52,22 @@ NO_SPACE = ("storage.quota", "storage.full")
 """The codes of a server without space for envelopes. A request without envelopes may still be answered."""
 
 
-@dataclass(frozen=True)
+@dataclass
 class DeliveryResult:
-    """The number of envelopes sent, all receipts and events received, and the last response.
+    """The number of envelopes sent, all receipts and events received, and the documents that are not accepted yet.
 
-    `refused`: the server has no space for the envelopes that wait. The caller raises it after the response's documents
-    and orders.
+    `orders` and `at`, the server's clock (ms), are those of the last response. `failure` ended the delivery after some
+    response, or the server has no space for the envelopes that wait. The caller raises it after the documents and
+    orders: a line that breaks off one envelope each time must not keep back these.
     """
 
-    sent: int
-    receipts: tuple[ReceiptItem, ...]
-    events: tuple[Event, ...]
-    response: Response
-    refused: RefusedError | None = None
+    received: ReceivedDocuments
+    sent: int = 0
+    receipts: list[ReceiptItem] = field(default_factory=list)
+    events: list[Event] = field(default_factory=list)
+    orders: tuple[Document, ...] = ()
+    at: int = 0
+    failure: SyncError | None = None
 
 
 @dataclass(frozen=True)
@@ -95,42 +99,63 @@ class _VerifiedAnswer:
 def deliver(context: SyncContext) -> DeliveryResult:
     """Repeat requests until nothing is left to send or fetch. Each response is stored before the next request.
 
+    What is wrong before the first response raises.
+    """
+    result = DeliveryResult(ReceivedDocuments.load(context.outbox.documents))
+    try:
+        _exchange(context, result)
+    except SyncError as failure:
+        if not result.at:
+            raise
+        result.failure = failure
+    return result
+
+
+def _exchange(context: SyncContext, result: DeliveryResult) -> None:
+    """Make the requests of a delivery, and add to `result` what each response brings.
+
     A refusal has receipts too: no copied key can keep screenings back. In one sync the tablet proves once what it was
     told, and offers once what the server lost (SPEC 11.3 rule 10). Without space there the next request has none.
     """
-    sent, receipts, events, no_space = 0, list[ReceiptItem](), list[Event](), None
     proof, repaired, proved, offered = b"", False, False, False
-    received: Response | None = None
     for left in reversed(range(MAX_ROUNDS)):
         held = context.outbox.sync_state.load().proof  # The response may begin another generation, with other receipts.
-        batch = context.outbox.sync_state.next_batch(context.clock(), most=0 if no_space else MAX_ENVELOPES)
+        most = 0 if result.failure else MAX_ENVELOPES
+        batch = context.outbox.sync_state.next_batch(context.clock(), most=most)
         try:
-            answer = _send_batch(context, batch, proof, received)
+            answer = _send_batch(context, batch, proof, result.received)
         except RefusedError as refused:
             if refused.code in NO_SPACE and batch.envelopes and left:
-                no_space = refused
+                result.failure = refused
                 continue
             items = _recover(context, batch, refused, again=repaired)
             if items is None or not left:
                 raise
             repaired = not items
-            sent += len(batch.envelopes) if items else 0
-            receipts += items
+            result.sent += len(batch.envelopes) if items else 0
+            result.receipts += items
             continue
         repaired, proved = False, proved or bool(proof)
         proof = held if answer.response.prove and not proved else b""
         context.outbox.sync_state.record_answer(answer.batch, _sync_result(context, answer, offered=offered))
         offered = offered or bool(answer.response.again)
-        received = _merge_documents(received, answer.response)
-        with suppress(SyncError):  # An error in an order is raised only after the last screening is delivered.
-            orders.record(answer.response.orders, context.documents.trust, context.key.kid, context.outbox)
-        sent += len(answer.batch.envelopes)
-        receipts += answer.items
-        events += answer.response.events
+        _add_response(context, result, answer)
         more = proof or answer.response.more or context.outbox.sync_state.has_more(context.clock())
-        if _is_stuck(answer) or no_space or not more:
-            break
-    return DeliveryResult(sent, tuple(receipts), tuple(events), received or answer.response, no_space)
+        if _is_stuck(answer) or result.failure or not more:
+            return
+
+
+def _add_response(context: SyncContext, result: DeliveryResult, answer: _VerifiedAnswer) -> None:
+    response, former = answer.response, result.received
+    result.received = former.add(response)
+    if result.received != former:  # They are verified together at the end, since one may need the other.
+        result.received.save(context.outbox.documents)
+    with suppress(SyncError):  # An error in an order is raised only after the last screening is delivered.
+        orders.record(response.orders, context.documents.trust, context.key.kid, context.outbox)
+    result.sent += len(answer.batch.envelopes)
+    result.receipts += answer.items
+    result.events += response.events
+    result.orders, result.at = response.orders, response.at
 
 
 def _is_stuck(answer: _VerifiedAnswer) -> bool:
@@ -138,28 +163,6 @@ def _is_stuck(answer: _VerifiedAnswer) -> bool:
     batch = answer.batch
     ids = {*batch.asked, *(envelope.id for envelope in batch.envelopes)}
     return bool(batch.envelopes) and ids.isdisjoint(item.id for item in answer.items)
-
-
-def _merge_documents(former: Response | None, response: Response) -> Response:
-    """Return the newest response with the documents of the ones before: they may come in several (SPEC 11.3 rule 11).
-
-    They are verified together at the end, since one may need the other.
-    """
-    if former is None:
-        return response
-    return replace(
-        response,
-        trust=(*former.trust, *response.trust),
-        registry=response.registry or former.registry,
-        manifest=response.manifest or former.manifest,
-        forms=response.forms or former.forms,
-    )
-
-
-def _held_number(kept: int, *documents: Document | None) -> int:
-    """Return the number of the newest document, the kept one or those received in this sync."""
-    numbers = [document.content.get("number") for document in documents if document is not None]
-    return max([kept, *(number for number in numbers if type(number) is int)])
 
 
 def _recover(
@@ -171,8 +174,7 @@ def _recover(
     to go on from. `again`: the request before this one was repaired too, without a receipt.
     """
     if refused.code in ("device.unknown", "device.not_certified") and not again:
-        certificate = context.documents.signed["certificate"]
-        context.transport.send("PUT", f"/v1/enrolments/{context.key.kid}", certificate.to_bytes())
+        send_certificate(context.transport, context.documents, context.key.kid)
         return ()
     if refused.code not in NUMBER_REFUSED:
         return None
@@ -196,7 +198,7 @@ def _recover(
     return receipts.items if receipts else ()
 
 
-def _send_batch(context: SyncContext, batch: Batch, proof: bytes, received: Response | None) -> _VerifiedAnswer:
+def _send_batch(context: SyncContext, batch: Batch, proof: bytes, received: ReceivedDocuments) -> _VerifiedAnswer:
     request = _build_request(context, batch, proof, received)
     message = write_request(request, context.key)
     headers = {"Content-Type": CONTENT_TYPE, SIGNATURE_HEADER: message.signature}
@@ -241,18 +243,16 @@ def _trust_for(context: SyncContext, answer: Message) -> Trust:
     return trust.accept_chain(fetch_trusts(context.transport.get, held, held.pin), held, held.pin)
 
 
-def _build_request(context: SyncContext, batch: Batch, proof: bytes, received: Response | None) -> Request:
+def _build_request(context: SyncContext, batch: Batch, proof: bytes, received: ReceivedDocuments) -> Request:
     place, documents = context.outbox.sync_state.load(), context.documents
-    trusts, registry, manifest = (
-        (received.trust, received.registry, received.manifest) if received else ((), None, None)
-    )
+    numbers = received.numbers(documents.trust.number, documents.registry.number, documents.manifest.number)
     refused = {sha: refusal.code for sha, refusal in context.outbox.documents.form_selection().refused.items()}
     return Request(
         n=batch.number,
         at=context.clock(),
-        trust=_held_number(documents.trust.number, *trusts),
-        registry=_held_number(documents.registry.number, registry),
-        manifest=_held_number(documents.manifest.number, manifest),
+        trust=numbers[0],
+        registry=numbers[1],
+        manifest=numbers[2],
         orders=place.orders,
         generation=place.generation,
         cursor=place.cursor,

@@ -35,10 +35,12 @@ class SyncStateStore:
             unanswered = self._envelopes.sent_ids()
             size = 1 if unanswered else size
             limit, line = min(size, most), bearable_bytes(rate)
-            envelopes = self._envelopes.due_to_send(now, limit=limit, line_bytes=line)
+            envelopes = self._envelopes.due_to_send(now, limit=limit, line_bytes=line, request=number)
             envelopes = tuple(each for each in envelopes if each.state != "sent" or len(each.raw) <= SENT_TWICE_BYTES)
             sent = [envelope.id for envelope in envelopes]
             self._envelopes.set_state("sent", sent)
+            if len(sent) == 1:  # Of several it is not known which one the line did not bear.
+                self._envelopes.count_broken(sent[0], 1)
             self._db.execute("UPDATE place SET request = ?, batch = ?", (number, size))
         self._counters.write_checkpoint()
         asked = [identity for identity in unanswered if identity not in sent]
@@ -49,6 +51,8 @@ class SyncStateStore:
         with transaction(self._db):
             for envelope in batch.envelopes:
                 self._envelopes.set_state("sent" if envelope.state == "sent" else "pending", [envelope.id])
+            if len(batch.envelopes) == 1:
+                self._envelopes.count_broken(batch.envelopes[0].id, -1)
 
     def renumber(self, last: int) -> None:
         """Continue after `last`, the last request number that a server signed as accepted (SPEC 11.3 rule 1).
@@ -76,7 +80,9 @@ class SyncStateStore:
             if renewed:
                 self._envelopes.void_receipts()
                 self._db.execute("UPDATE ended SET reached = 0")
-            self._envelopes.set_state("pending", [*batch.asked, *(envelope.id for envelope in batch.envelopes)])
+            sent = [envelope.id for envelope in batch.envelopes]
+            self._envelopes.set_state("pending", [*batch.asked, *sent])
+            self._envelopes.forget_broken(sent)
             self._envelopes.record_receipts(result)
             self._envelopes.offer_again(result.again)
             self._record_told(result)

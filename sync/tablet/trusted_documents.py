@@ -15,7 +15,6 @@ from sync.documents.registry import Keyring, Registry
 from sync.documents.signed import Document
 from sync.documents.trust import Trust
 from sync.errors import SyncError
-from sync.exchange.messages import Response
 from sync.exchange.transport import RefusedError, Transport
 from sync.exchange.trust_chain import follow_trusts
 from sync.tablet.document_store import FORMER, DocumentStore
@@ -23,6 +22,7 @@ from sync.tablet.form_download import FormDownload
 from sync.tablet.form_selection import FormSelection, select_versions
 from sync.tablet.keyring_keys import by_hash, collect_keys, key_name
 from sync.tablet.outbox import Outbox
+from sync.tablet.received_documents import ReceivedDocuments
 from sync.wire.encoding import canonical, strict_json
 from sync.wire.json_object import TEXT, JsonObject
 
@@ -74,10 +74,17 @@ def verify_all(
         trusted,
         registry.accept(documents["registry"], trusted, held.registry if held else None),
         manifest.accept(documents["manifest"], trusted, held.manifest if held else None),
-        enrolment.accept_certificate(documents["certificate"], trusted, dev),
+        enrolment.accept_certificate(documents["certificate"], trusted, dev, _held_certificate(held, trusted, dev)),
         wiped=held is not None and held.wiped,
         versions=held.versions if held else {},
     )
+
+
+def _held_certificate(held: TrustedDocuments | None, trusted: Trust, dev: str) -> Certificate | None:
+    """Return the held certificate, or None if the trust no longer names its registrar: then it sets no number."""
+    with suppress(SyncError):
+        return enrolment.accept_certificate(held.signed["certificate"], trusted, dev) if held else None
+    return None
 
 
 def load_documents(outbox: Outbox, *, dev: str) -> TrustedDocuments | None:
@@ -98,13 +105,13 @@ def load_documents(outbox: Outbox, *, dev: str) -> TrustedDocuments | None:
     return replace(documents, versions={} if documents.wiped else in_use)
 
 
-def accept_response(held: TrustedDocuments, response: Response, *, dev: str) -> TrustedDocuments:
-    """Return the held documents with those of a sync response in place of older ones, all verified."""
-    offered = {"registry": response.registry, "manifest": response.manifest}
+def accept_received(held: TrustedDocuments, received: ReceivedDocuments, *, dev: str) -> TrustedDocuments:
+    """Return the held documents with those of sync responses in place of older ones, all verified."""
+    offered = {"registry": received.registry, "manifest": received.manifest}
     newer = {name: document for name, document in offered.items() if document is not None}
     trusted = held.trust
-    if response.trust:
-        trusted, newer["trust"] = trust.accept_chain(response.trust, held.trust, held.trust.pin), response.trust[-1]
+    if received.trust:
+        trusted, newer["trust"] = trust.accept_chain(received.trust, held.trust, held.trust.pin), received.trust[-1]
     return verify_all(newer, held, trusted=trusted, dev=dev) if newer else held
 
 
@@ -129,7 +136,27 @@ def fetch_documents(
         trusted, offered["trust"] = trust.accept_chain(trusts, known, pin), trusts[-1]
     else:
         trusted = known
+    offered["certificate"] = _newest_certificate(offered["certificate"], transport, held, trusted=trusted, dev=dev)
     return verify_all(offered, held, trusted=trusted, dev=dev), by_hash(told.texts("keys", TEXT))
+
+
+def _newest_certificate(
+    offered: Document, transport: Transport, held: TrustedDocuments | None, *, trusted: Trust, dev: str
+) -> Document:
+    """Return the certificate to work with. A server that was restored has an older one, and gets the newer one back."""
+    try:
+        enrolment.accept_certificate(offered, trusted, dev, _held_certificate(held, trusted, dev))
+    except SyncError as wrong:
+        if held is None or wrong.code != "document.rolled_back":
+            raise
+        send_certificate(transport, held, dev)
+        return held.signed["certificate"]
+    return offered
+
+
+def send_certificate(transport: Transport, held: TrustedDocuments, dev: str) -> None:
+    """Send the tablet's certificate to a server that lost it (SPEC 5.5)."""
+    transport.send("PUT", f"/v1/enrolments/{dev}", held.signed["certificate"].to_bytes())
 
 
 @dataclass(frozen=True)
@@ -165,16 +192,19 @@ def update_documents(documents: TrustedDocuments, source: DocumentSource) -> tup
         documents, source, before, again=source.again or not changed.isdisjoint(("trust", "manifest"))
     )
     near = () if documents.wiped else documents.registry.keyrings_near(documents.certificate.region)
-    wanted |= collect_keys(documents.keyrings, near, store, source.transport, source.keys)
+    arrived_keys = collect_keys(documents.keyrings, near, store, source.transport, source.keys)
+    wanted |= arrived_keys
     former = _list_former(documents, store, taken)
     wanted[FORMER] = canonical(former)
     new = {name: body for name, body in wanted.items() if body != store.get(name)}
     keys = {key_name(keyring) for keyring in documents.keyrings}
     used = {f"bundle/{sha}" for sha in (*taken.in_use.values(), *former.values())} | keys | source.keep
-    outdated = {name for name in store.list_names() if name.startswith(("bundle/", "key/"))} - used
+    outdated = {
+        name for name in store.list_names() if name.startswith(("bundle/", "key/", ReceivedDocuments.NAME))
+    } - used
     if new or outdated or (taken.in_use, taken.refused) != (before.in_use, before.refused):
         store.update(new, outdated, taken)
-    return tuple(sorted({name for name in new if name != FORMER} | {f"bundle/{sha}" for sha in arrived}))
+    return tuple(sorted((new.keys() | arrived_keys.keys() | {f"bundle/{sha}" for sha in arrived}) - {FORMER}))
 
 
 def _list_former(documents: TrustedDocuments, store: DocumentStore, taken: FormSelection) -> dict[str, str]:
