@@ -76,23 +76,25 @@ class TabletRequests(WholeRequests):
     async def answer(self, scope: Scope, body: bytes, send: Send) -> None:
         """Answer a complete request."""
         if scope["path"] == PATH and scope["method"] == "POST":
-            signature = next((value for name, value in scope["headers"] if name == _SIGNATURE), b"")
-            message = Message(body, signature.decode("latin-1"))
-            answered = await self._syncs.answer(message, asyncio.get_running_loop())
-            if answered is not None:
-                await _send(_answer_of(answered), send)
-                return
+            signatures = [value for name, value in scope["headers"] if name == _SIGNATURE]
+            if len(signatures) == 1:
+                message = Message(body, signatures[0].decode("latin-1"))
+                answered = await self._syncs.answer(message, asyncio.get_running_loop())
+                if answered is not None:
+                    await _send(_answer_of(answered), send)
+                    return
         await super().answer(scope, body, send)
 
 
 async def _read_body(receive: Receive) -> bytes | None:
     """Return a request's body, or None if the client disconnected before its end."""
-    event = await receive()
-    body = event.get("body", b"")
-    while event["type"] == "http.request" and event.get("more_body", False):
-        event = await receive()
+    event, body = await receive(), bytearray()
+    while event["type"] == "http.request":
         body += event.get("body", b"")
-    return body if event["type"] == "http.request" else None
+        if not event.get("more_body", False):
+            return bytes(body)
+        event = await receive()
+    return None
 
 
 def _answer_of(message: Message) -> WholeAnswer:
