@@ -148,6 +148,11 @@ def _pack(content: Mapping[str, Any], *, has_short_forms: bool = False) -> bytes
     return min(plain, packed, key=len)
 
 
+def plain_size(body: bytes) -> int:
+    """Return the size of a body once it is inflated, as it says. Bytes that say another one are no gzip."""
+    return int.from_bytes(body[-4:], "little") if body[:1] == b"\x1f" else len(body)
+
+
 def unpack_body(body: bytes, where: str) -> JsonObject:
     """Parse a body. Its first byte says whether it is gzip. Inflation stops at the limit."""
     if body[:1] == b"\x1f":
