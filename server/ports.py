@@ -1,4 +1,4 @@
-"""Binds a listening port, and says beforehand why one cannot be bound. Listeners call it, and programs at their start."""
+"""Binds a listening port, and says beforehand why one cannot be bound. Listeners and starting programs call it."""
 
 from __future__ import annotations
 

@@ -33,7 +33,7 @@ def queue_of(*sent: tuple[str, bytes]) -> SyncQueue:
 
 def signers(queue: SyncQueue) -> list[str]:
     """Take a group; return who signed its requests."""
-    return [waiting.message.signature[:-2] for waiting in queue.take()]
+    return [waiting.message.signature[:-2] for waiting in queue.take_group()]
 
 
 @pytest.mark.parametrize("many", [2, 390])
@@ -42,9 +42,9 @@ def test_one_tablet_with_many_requests_lets_the_next_tablet_go_with_its_second(m
     queue = queue_of(*[("thief", large)] * many, ("tablet", b"{}"), ("other", b"{}"))
     assert signers(queue) == ["thief"]
     assert signers(queue) == ["tablet", "other", "thief"]
-    assert [len(queue.take()) for _ in range(many - 2)] == [1] * (many - 2)
+    assert [len(queue.take_group()) for _ in range(many - 2)] == [1] * (many - 2)
     assert len(queue) == 0
-    assert not queue.take()
+    assert not queue.take_group()
 
 
 @pytest.mark.parametrize(("size", "together"), [(100, MOST_REQUESTS), (MOST_BYTES // 4, 4), (MOST_BYTES // 4 - 1, 5)])

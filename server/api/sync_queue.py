@@ -44,7 +44,7 @@ class SyncQueue:
         else:
             self._turns[claimed] = deque((waiting,))
 
-    def take(self) -> Sequence[WaitingSync]:
+    def take_group(self) -> Sequence[WaitingSync]:
         """Remove and return the requests of the next transaction, at most one of each tablet. A tablet with more of
         them has its next turn after all others."""
         group, size, again = list[WaitingSync](), 0, list[tuple[str, deque[WaitingSync]]]()

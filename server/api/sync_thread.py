@@ -92,7 +92,7 @@ class SyncThread:
         with self._changed:
             self._changed.wait_for(lambda: self._ready or self._closing)
             self._changed.wait_for(lambda: len(self._ready) >= self._expected or self._closing, GATHER_SECONDS)
-            group = self._ready.take()
+            group = self._ready.take_group()
             self._expected = max(len(group), 1)
             return group
 
