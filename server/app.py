@@ -34,7 +34,8 @@ from server.database.connection import Database, DatabaseBusyError, DatabaseDama
 from server.database.sqlite import SqliteDatabase
 from server.flows.desks import routing
 from server.flows.operations import rollback_guard, scratch_files
-from server.listener import Listener, why_no_port
+from server.listener import Listener
+from server.ports import why_no_port
 from server.server_keys import ServerKeys
 from server.store import documents, queues
 from sync.documents import trust

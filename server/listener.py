@@ -9,10 +9,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import os
 import socket
 import time
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Iterable
 from email.utils import formatdate
 from functools import cached_property
@@ -26,6 +25,7 @@ from uvicorn.server import ServerState
 
 from server import problems
 from server.client_network import network_of
+from server.ports import bind
 from sync.exchange.messages import MAX_BODY_BYTES
 
 _log = logging.getLogger("chaski")
@@ -36,35 +36,12 @@ MAX_CONNECTIONS = 400
 BACKLOG, GRACE_SECONDS = 4096, 1
 # Unanswered requests that one connection may send; Chaski's clients send one.
 MAX_PIPELINED = 8
-# Bytes in memory per listener: arriving, in work, or not yet fetched. At the limit, the same rule applies.
+# Bytes in memory per listener: of requests until they are answered, and not yet fetched. At the limit, the same rule.
 MAX_BYTES_IN_MEMORY = 64 * 1024 * 1024
 # A sender at this rate (bytes per second) gets more time; the slowest line of a tablet is faster.
 MIN_BYTES_PER_SECOND = 1024
 # After an early error response, read and drop the rest of the request: a closed socket would destroy the response.
 LINGER_SECONDS, LINGER_BYTES = 5, 16 * 1024 * 1024
-
-
-def why_no_port(host: str, port: int) -> str:
-    """Return the system's reason why a port cannot be bound, or "" if it can. The check itself does not listen."""
-    try:
-        _bind(host, port).close()
-    except OSError as wrong:
-        return os.strerror(wrong.errno) if wrong.errno else str(wrong)
-    return ""
-
-
-def _bind(host: str, port: int) -> socket.socket:
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    bound = socket.socket(family)
-    try:
-        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        if family == socket.AF_INET6:
-            bound.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-        bound.bind((host, port))
-    except OSError:
-        bound.close()
-        raise
-    return bound
 
 
 def allowed_seconds(moved: int, patience: int, *, lingering: bool) -> float:
@@ -82,8 +59,9 @@ class Channel(HttpToolsProtocol):
     def __init__(self, listener: Listener, address: str) -> None:
         super().__init__(listener.config, listener.state, {}, listener.loop)
         self.listener, self.address = listener, address
-        self.parts, self.head_bytes, self.body_bytes, self.unfetched = 0, 0, 0, 0
-        self.in_head, self.lingering = True, False
+        self.parts, self.head_bytes, self.unfetched = 0, 0, 0
+        self.bodies = deque[int]()  # Of each request that is not answered yet, how many bytes of its body came.
+        self.in_head, self.lingering, self.put_off = True, False, False
         self.refused: HTTPStatus | None = None
         self._new_turn()
 
@@ -113,7 +91,7 @@ class Channel(HttpToolsProtocol):
     @property
     def held(self) -> int:
         """Bytes of this connection in memory."""
-        return self.body_bytes + self.unfetched_bytes()
+        return sum(self.bodies) + self.unfetched_bytes()
 
     def unfetched_bytes(self) -> int:
         """Return how many bytes of responses the client has not fetched; what it did fetch counts as its progress."""
@@ -185,11 +163,13 @@ class Channel(HttpToolsProtocol):
         if not self.url.isascii():
             raise _RefusedHeadError(HTTPStatus.BAD_REQUEST)
         self.in_head, self.parts = False, self.parts + 1
+        self.bodies.append(0)
         super().on_headers_complete()
 
     def on_body(self, body: bytes) -> None:
         """Take a part of a body."""
-        self.body_bytes += len(body)
+        if self.bodies:
+            self.bodies[-1] += len(body)
         super().on_body(body)
 
     def on_message_complete(self) -> None:
@@ -200,16 +180,34 @@ class Channel(HttpToolsProtocol):
     # Answering
 
     def on_response_complete(self) -> None:
-        """Begin a new turn of the client, or the next request that it has sent already."""
+        """Begin a new turn of the client. It has to fetch a large response before it gets another one."""
+        self.bodies.popleft()
         self._new_turn()
+        if self.held > MAX_HEAD_BYTES:
+            self.listener.make_room()
+        if self.transport.is_closing():
+            return
+        self.put_off = self.flow.write_paused
+        if self.put_off:
+            self.flow.pause_reading()
+        else:
+            self._go_on()
+
+    def resume_writing(self) -> None:
+        """Go on when a large response was fetched."""
+        super().resume_writing()
+        if self.put_off:
+            self.put_off = False
+            self._go_on()
+
+    def _go_on(self) -> None:
+        """Begin the next request that it has sent already, or read on."""
         if self.transport.is_closing():
             return
         self.flow.resume_reading()
         if self.pipeline:
             self._start_asgi_task(*self.pipeline.pop())
-            return
-        self.body_bytes = 0
-        if self.refused is not None:
+        elif self.refused is not None:
             self._answer_refused()
 
     def _refuse(self, status: HTTPStatus) -> None:
@@ -233,6 +231,7 @@ class Channel(HttpToolsProtocol):
             f"content-length: {len(document)}\r\ndate: {formatdate(usegmt=True)}\r\nconnection: close\r\n\r\n"
         )
         self._new_turn()
+        self.bodies.clear()
         self.lingering = True
         self.flow.resume_reading()
         self.transport.write(head.encode() + document)
@@ -279,7 +278,7 @@ class Listener:
         )
         self.config.load()
         self.state = ServerState()
-        self.socket = _bind(host, port)
+        self.socket = bind(host, port)
         self.socket.setblocking(False)
         self.socket.listen(BACKLOG)
         self._accepts = False
@@ -328,16 +327,23 @@ class Listener:
         return any(channel.works or channel.unfetched_bytes() for channel in self.channels)
 
     def accept_more(self) -> None:
-        """Accept connections again, if that was put off because of the limit."""
+        """Accept connections again, if that was put off."""
         if not self._accepts and self.socket.fileno() >= 0 and self._has_room():
             self._accepts = True
             self.loop.add_reader(self.socket, self._accept_waiting)
 
+    def _put_off(self) -> None:
+        self._accepts = False
+        self.loop.remove_reader(self.socket)
+
     def accept(self) -> tuple[socket.socket, str] | None:
-        """Accept a connection. Returns it with the client's address, or None if no connection waits."""
+        """Accept a connection. Returns it with the client's address, or None if no connection can be accepted now."""
         try:
             line, address = self.socket.accept()
-        except OSError:  # Gone already, or no descriptor is free: the next call, or the next second, goes on.
+        except (BlockingIOError, ConnectionError):  # Gone already.
+            return None
+        except OSError:  # No descriptor is free. The waiting connection would call again at once, for ever.
+            self._put_off()
             return None
         return line, str(address[0])
 
@@ -345,8 +351,7 @@ class Listener:
         """Accept all connections that wait; at the limit, drop another one for each, or put it off."""
         while True:
             if not self._has_room():
-                self._accepts = False
-                self.loop.remove_reader(self.socket)
+                self._put_off()
                 return
             accepted = self.accept()
             if accepted is None:

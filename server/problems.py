@@ -34,9 +34,10 @@ _CODE_BY_STATUS = {
     422: "http.invalid",
     429: "http.too_many",
     431: "http.head_too_large",
+    503: "server.busy",
 }
-# Retry-After in seconds, by status.
-_RETRY_AFTER = {429: 60, 503: 10, 507: 300}
+RETRY_AFTER = {429: 60, 503: 10, 507: 300}
+"""Retry-After in seconds, by status."""
 _log = logging.getLogger("chaski")
 
 
@@ -92,7 +93,7 @@ def build_document(code: str, detail: str, language: str, members: dict[str, Any
 
 
 def document_of_status(status: int, language: str) -> tuple[int, bytes]:
-    """Build status and document for a malformed request, which never reaches an app."""
+    """Build status and document for a request that never reaches an app: malformed, or one too many."""
     document = build_document(
         "server.failed" if status == 500 else _CODE_BY_STATUS.get(status, "http.bad_request"), "", language, {}
     )
@@ -169,6 +170,6 @@ def _build_response(code: str, detail: str, members: dict[str, Any]) -> Response
     document = build_document(code, detail, choose_language(request.headers.get("Accept-Language", "")), members)
     text = json.dumps(document, ensure_ascii=False).encode("utf-8", "replace")
     response = Response(text, document["status"], mimetype=MEDIA_TYPE)
-    if response.status_code in _RETRY_AFTER:
-        response.retry_after = members.get("retry_after", _RETRY_AFTER[response.status_code])
+    if response.status_code in RETRY_AFTER:
+        response.retry_after = members.get("retry_after", RETRY_AFTER[response.status_code])
     return response

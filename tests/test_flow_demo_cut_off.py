@@ -19,7 +19,7 @@ from conftest import World
 from server.cli.demo.server_process import free_ports
 from server.database.sqlite import SqliteDatabase
 from server.flows.operations.audit import verify_chain
-from server.listener import why_no_port
+from server.ports import why_no_port
 from test_flow_sabotage import SABOTAGE
 from test_server_taken_ports import chaski, line_of, state
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 import hashlib
 from base64 import b64encode
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 from werkzeug.test import TestResponse
 
+from server.api.coded_bytes import CODED
 from server.app import tablet_api
 from server.store import versions
 from support.clients import FORM, Office
@@ -108,6 +110,29 @@ def test_a_stream_has_each_version_once_coded_and_names_what_does_not_exist(form
     assert (delta.coding, unknown.code, whole.coding) == ("dcz", "form.unknown", "zstd")
     assert codings.decode(whole.body, "zstd", most=MOST) == forms.body(forms.first)
     assert forms.http.get(address(wanted)).headers["ETag"] == answer.headers["ETag"]
+
+
+@pytest.mark.parametrize("dictionary", ["", "1" * 64])
+def test_a_version_named_many_times_comes_once_as_it_was_named_first(forms: Forms, dictionary: str) -> None:
+    first = Wanted(forms.first)
+    wanted = [first, Wanted(forms.second), *[replace(first, dictionary=dictionary)] * (MAX_WANTED - 2)]
+    assert forms.http.get(address(wanted)).data == forms.http.get(address(wanted[:2])).data
+
+
+def test_a_key_named_many_times_comes_once(forms: Forms) -> None:
+    name = forms.db.read().execute("select sha256 from keyring_keys limit 1").fetchone()[0]
+    for others in ([], ["0" * 64]):
+        answer = forms.http.get(f"/v1/keys?want={','.join([name, *others, *[name] * 60])}")
+        assert len(answer.json["keys"]) == 1  # type: ignore[index]
+
+
+@pytest.mark.parametrize("coding", ["gzip", "zstd"])
+def test_any_number_of_key_lists_displace_no_coding_of_a_form(forms: Forms, coding: str) -> None:
+    forms.get(forms.first, Accept_Encoding=coding)
+    kept, names = CODED.held(), [row[0] for row in forms.db.read().execute("select sha256 from keyring_keys")]
+    for count in range(1, len(names) + 1):
+        forms.http.get(f"/v1/keys?want={','.join(names[:count])}", headers={"Accept-Encoding": coding})
+    assert CODED.held() == kept
 
 
 TOO_MANY = ",".join(["0" * 43] * (MAX_WANTED + 1))

@@ -133,6 +133,12 @@ def test_another_spelling_of_a_path_is_not_found(host: ServerUnderTest, path: st
     assert (answer.status, answer.code) == (404, "http.not_found")
 
 
+@pytest.mark.parametrize("path", ["//v1/trust", "///v1/trust", "/%2Fv1/trust", "http://other.example//v1/trust"])
+def test_a_path_with_more_slashes_before_it_is_not_found(host: ServerUnderTest, path: str) -> None:
+    answer = send_bytes(host.port, head(f"GET {path} HTTP/1.1", "Host: other.example"))
+    assert (answer.status, answer.code) == (404, "http.not_found")
+
+
 @pytest.mark.parametrize("create_api", [app.tablet_api, app.staff_api])
 def test_no_route_ends_with_a_slash_that_would_cause_redirects(world: World, create_api: object) -> None:
     services = app.open_services(world.config)

@@ -17,7 +17,7 @@ from click.testing import CliRunner, Result
 from conftest import World
 from server.cli.demo.server_process import ProcessError, ServerProcess, free_ports
 from server.cli.main import main
-from server.listener import why_no_port
+from server.ports import why_no_port
 
 DOORS = ("TABLETS", "PEOPLE")
 ELSEWHERE = {"every address": ("0.0.0.0", True), "this one": ("127.0.0.1", True), "not listening": ("127.0.0.1", False)}

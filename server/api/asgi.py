@@ -7,6 +7,7 @@ that thread leaves goes to the Flask app like any other request.
 from __future__ import annotations
 
 import asyncio
+import logging
 import sys
 from collections.abc import Awaitable, Callable, MutableMapping
 from concurrent.futures import ThreadPoolExecutor
@@ -17,6 +18,7 @@ from typing import Any
 from flask import Flask
 from werkzeug.test import run_wsgi_app
 
+from server import problems
 from server.api.sync_thread import SyncThread
 from sync.exchange.messages import CONTENT_TYPE, PATH, SIGNATURE_HEADER, Message
 
@@ -25,6 +27,9 @@ Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 _SIGNATURE = SIGNATURE_HEADER.lower().encode()
 _WITHOUT_BODY = (204, 304)
+_log = logging.getLogger("chaski")
+# Bytes of requests in work per API, also of those whose connection is gone, and what each takes beside its body.
+MAX_BYTES_IN_WORK, HEAD_BYTES = 32 * 1024 * 1024, 16 * 1024
 
 
 @dataclass(frozen=True)
@@ -41,17 +46,30 @@ class WholeRequests:
 
     def __init__(self, app: Flask, threads: int) -> None:
         self._app, self._workers = app, ThreadPoolExecutor(threads, thread_name_prefix=app.name)
+        self._places, self._in_work = asyncio.Semaphore(threads), 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer one request."""
+        """Answer one request, or refuse it (`server.busy`) if too many bytes are in work."""
         body = await _read_body(receive)
-        if body is not None:
+        if body is None:
+            return
+        size = len(body) + HEAD_BYTES
+        # At most half of what is left: large requests always leave room for a tablet's small one.
+        if size > (MAX_BYTES_IN_WORK - self._in_work) // 2:
+            await _send(_refuse(scope), send)
+            return
+        self._in_work += size
+        try:
             await self.answer(scope, body, send)
+        finally:
+            self._in_work -= size
 
     async def answer(self, scope: Scope, body: bytes, send: Send) -> None:
         """Answer a complete request in a worker thread."""
         loop = asyncio.get_running_loop()
-        await _send(await loop.run_in_executor(self._workers, self._run, _build_environ(scope, body)), send)
+        async with self._places:  # Until it is sent: the workers must not make large responses faster than they leave.
+            made = await loop.run_in_executor(self._workers, self._run, _build_environ(scope, body))
+            await _send(made, send)
 
     def _run(self, environ: dict[str, Any]) -> WholeAnswer:
         parts, status, headers = run_wsgi_app(self._app, environ, buffered=True)
@@ -77,23 +95,37 @@ class TabletRequests(WholeRequests):
     async def answer(self, scope: Scope, body: bytes, send: Send) -> None:
         """Answer a complete request."""
         if scope["path"] == PATH and scope["method"] == "POST":
-            signature = next((value for name, value in scope["headers"] if name == _SIGNATURE), b"")
-            message = Message(body, signature.decode("latin-1"))
-            answered = await self._syncs.answer(message, asyncio.get_running_loop())
-            if answered is not None:
-                await _send(_answer_of(answered), send)
-                return
+            signatures = [value for name, value in scope["headers"] if name == _SIGNATURE]
+            if len(signatures) == 1:
+                message = Message(body, signatures[0].decode("latin-1"))
+                answered = await self._syncs.answer(message, asyncio.get_running_loop())
+                if answered is not None:
+                    await _send(_answer_of(answered), send)
+                    return
         await super().answer(scope, body, send)
 
 
 async def _read_body(receive: Receive) -> bytes | None:
     """Return a request's body, or None if the client disconnected before its end."""
-    event = await receive()
-    body = event.get("body", b"")
-    while event["type"] == "http.request" and event.get("more_body", False):
-        event = await receive()
+    event, body = await receive(), bytearray()
+    while event["type"] == "http.request":
         body += event.get("body", b"")
-    return body if event["type"] == "http.request" else None
+        if not event.get("more_body", False):
+            return bytes(body)
+        event = await receive()
+    return None
+
+
+def _refuse(scope: Scope) -> WholeAnswer:
+    asked = dict(scope["headers"]).get(b"accept-language", b"").decode("latin-1")
+    status, document = problems.document_of_status(503, problems.choose_language(asked))
+    _log.info("refused", extra={"fields": {"status": status}})
+    headers = [
+        (b"content-type", problems.MEDIA_TYPE.encode()),
+        (b"content-length", str(len(document)).encode()),
+        (b"retry-after", str(problems.RETRY_AFTER[status]).encode()),
+    ]
+    return WholeAnswer(status, headers, document)
 
 
 def _answer_of(message: Message) -> WholeAnswer:

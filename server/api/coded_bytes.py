@@ -81,7 +81,9 @@ class CodedBytes:
 
 
 CODED = CodedBytes(most=64 * 2**20)
-"""What this process keeps."""
+"""What this process keeps of documents and form versions."""
+CODED_JSON = CodedBytes(most=2 * 2**20)
+"""What it keeps of JSON. A stranger can ask for any number of different ones, which must not displace the forms."""
 
 
 class OnceMade:
@@ -113,7 +115,7 @@ def signed_bytes(body: bytes, name: str, *, immutable: bool, mimetype: str = DOC
     response.set_etag(name, weak=True)
     response.make_conditional(request)
     if response.status_code != HTTPStatus.NOT_MODIFIED:
-        _code_body(response, body, BEST_LEVEL)
+        _code_body(response, body, CODED, BEST_LEVEL)
     return response
 
 
@@ -121,13 +123,13 @@ def coded_json(content: dict[str, Any], status: int = HTTPStatus.OK) -> Response
     """Return JSON for one client, coded as it accepts."""
     body = json.dumps(content, separators=(",", ":")).encode()
     response = Response(body, status, mimetype="application/json")
-    _code_body(response, body, FAST_LEVEL)
+    _code_body(response, body, CODED_JSON, FAST_LEVEL)
     return response
 
 
-def _code_body(response: Response, body: bytes, level: int) -> None:
+def _code_body(response: Response, body: bytes, cache: CodedBytes, level: int) -> None:
     coding = accepted_coding()
-    if len(body) >= _MIN_BYTES and coding and len(coded := CODED.get(body, coding, level=level)) < len(body):
+    if len(body) >= _MIN_BYTES and coding and len(coded := cache.get(body, coding, level=level)) < len(body):
         response.set_data(coded)
         response.content_encoding = coding
 

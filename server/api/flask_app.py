@@ -84,7 +84,8 @@ def current_services() -> Services:
 def _start_request() -> None:
     g.request_id = secrets.token_hex(6)
     g.began = time.perf_counter()
-    if isinstance(request.routing_exception, RequestRedirect):
+    # Werkzeug strips the slashes before a path.
+    if isinstance(request.routing_exception, RequestRedirect) or request.environ["PATH_INFO"].startswith("//"):
         raise NotFound
 
 

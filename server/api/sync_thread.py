@@ -12,12 +12,12 @@ import logging
 import secrets
 import threading
 import time
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from server.api.coded_bytes import find_delta
 from server.api.flask_app import AnsweredRequest, Services, record_answered
+from server.api.sync_queue import SyncQueue, WaitingSync
 from server.flows.desks.routing import Rulebook
 from server.flows.intake import sync_group
 from server.flows.intake.storage_budget import MIB, StorageBudget
@@ -25,21 +25,9 @@ from server.flows.intake.sync_group import GroupAnswer
 from sync.exchange.messages import PATH, Message
 
 _log = logging.getLogger("chaski")
-# The most requests, and bytes of them, in one transaction: those that come after wait for all of them.
-MOST_REQUESTS, MOST_BYTES = 64, 1024 * 1024
 # How long a transaction may wait until as many requests are ready as the one before it took, in seconds. Tablets that
 # were answered together come back together: without the wait, the first of them would have a commit for itself.
 GATHER_SECONDS = 0.001
-
-
-@dataclass(frozen=True)
-class _Waiting:
-    """A request, its arrival (perf_counter), and where its answer is awaited."""
-
-    message: Message
-    began: float
-    loop: asyncio.AbstractEventLoop
-    answered: asyncio.Future[Message | None]
 
 
 class SyncThread:
@@ -50,7 +38,7 @@ class SyncThread:
         self._services = services
         self._rulebook = Rulebook(services.rules, config.deadline_hours)
         self._budget = StorageBudget(config.tablet_max_mb * MIB)
-        self._ready: deque[_Waiting] = deque()
+        self._ready = SyncQueue()
         self._expected = 1
         self._changed = threading.Condition()
         self._closing = False
@@ -72,7 +60,7 @@ class SyncThread:
         """Return the future answer to a request, for this event loop; None: it has to be answered alone."""
         answered: asyncio.Future[Message | None] = loop.create_future()
         with self._changed:
-            self._ready.append(_Waiting(message, time.perf_counter(), loop, answered))
+            self._ready.put(WaitingSync(message, time.perf_counter(), loop, answered))
             if len(self._ready) in (1, self._expected):
                 self._changed.notify()
         return answered
@@ -88,7 +76,7 @@ class SyncThread:
             except Exception:  # noqa: BLE001 (the thread must go on; the tablets have their answers)
                 _log.exception("requests not logged")
 
-    def _answer(self, group: Sequence[_Waiting]) -> list[GroupAnswer | None]:
+    def _answer(self, group: Sequence[WaitingSync]) -> list[GroupAnswer | None]:
         services = self._services
         try:
             return sync_group.answer_group(
@@ -104,19 +92,16 @@ class SyncThread:
             _log.exception("group failed")
             return [None] * len(group)
 
-    def _take_group(self) -> list[_Waiting]:
+    def _take_group(self) -> Sequence[WaitingSync]:
         """Wait for requests, and return those that are ready; empty at the end."""
         with self._changed:
             self._changed.wait_for(lambda: self._ready or self._closing)
             self._changed.wait_for(lambda: len(self._ready) >= self._expected or self._closing, GATHER_SECONDS)
-            group, size = list[_Waiting](), 0
-            while self._ready and len(group) < MOST_REQUESTS and size < MOST_BYTES:
-                group.append(self._ready.popleft())
-                size += len(group[-1].message.body)
+            group = self._ready.take_group()
             self._expected = max(len(group), 1)
             return group
 
-    def _record(self, group: Sequence[_Waiting], answers: Sequence[GroupAnswer | None]) -> None:
+    def _record(self, group: Sequence[WaitingSync], answers: Sequence[GroupAnswer | None]) -> None:
         ended, group_id = time.perf_counter(), secrets.token_hex(5)
         for place, (waiting, answer) in enumerate(zip(group, answers, strict=True)):
             if answer is not None:
@@ -126,7 +111,7 @@ class SyncThread:
                 record_answered(answered, self._services.metrics)
 
 
-def _deliver(group: list[_Waiting], answers: list[GroupAnswer | None]) -> None:
+def _deliver(group: Sequence[WaitingSync], answers: Sequence[GroupAnswer | None]) -> None:
     for waiting, answer in zip(group, answers, strict=True):
         if not waiting.answered.done():
             waiting.answered.set_result(answer.message if answer else None)

@@ -141,13 +141,15 @@ def _pack(content: Mapping[str, Any], *, has_short_forms: bool = False) -> bytes
         return plain
     # The window is at most as large as the body. Setting up the usual 32 KiB costs more than packing a response.
     window = 16 + min(15, len(plain).bit_length())
-    packer = (
-        zlib.compressobj(9, zlib.DEFLATED, window, 9, zlib.Z_FILTERED)
-        if has_short_forms
-        else zlib.compressobj(9, zlib.DEFLATED, window)
-    )
+    strategy = zlib.Z_FILTERED if has_short_forms else zlib.Z_DEFAULT_STRATEGY
+    packer = zlib.compressobj(9, zlib.DEFLATED, window, 9, strategy)
     packed = packer.compress(plain) + packer.flush()
     return min(plain, packed, key=len)
+
+
+def plain_size(body: bytes) -> int:
+    """Return the size of a body once it is inflated, as it says. Bytes that say another one are no gzip."""
+    return int.from_bytes(body[-4:], "little") if body[:1] == b"\x1f" else len(body)
 
 
 def unpack_body(body: bytes, where: str) -> JsonObject:

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from urllib3.util import Timeout
 
-from server.listener import why_no_port
+from server.ports import why_no_port
 from sync.errors import SyncError
 from sync.exchange.transport import Transport
 

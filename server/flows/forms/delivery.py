@@ -34,9 +34,12 @@ def find_dictionary(connection: Connection, sha256: str, version: str) -> bytes:
 
 
 def write_stream(db: Database, wanted: Iterable[Wanted], code: Coder) -> bytes:
-    """Return a stream with these versions in their order. It ends early before it becomes too long (SPEC 12.2)."""
-    connection, parts, length = db.read(), list[bytes](), 0
+    """Return a stream with these versions in their order, each once. It ends early before it becomes too long
+    (SPEC 12.2)."""
+    connection, parts, length, first_named = db.read(), list[bytes](), 0, dict[str, Wanted]()
     for each in wanted:
+        first_named.setdefault(each.sha, each)
+    for each in first_named.values():
         part = _code_piece(connection, each, code).to_bytes()
         if parts and length + len(part) > MAX_STREAM_BYTES:
             break

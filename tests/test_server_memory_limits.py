@@ -1,0 +1,246 @@
+"""What strangers make the server keep in memory is bounded: bodies, requests in work, responses that nobody fetches."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import select
+import socket
+import threading
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, asynccontextmanager
+from typing import Any
+
+import pytest
+from flask import Flask
+
+from server import listener
+from server.api.asgi import HEAD_BYTES, MAX_BYTES_IN_WORK, WholeRequests
+from server.listener import Listener
+from support.databases import writing_connection
+from support.hostile_server import connect, post_message, read_answer
+from support.intake import Field, run_servers
+from support.waiting import PATIENCE
+from sync.exchange.messages import PATH
+from test_server_sync_groups import HungCommit
+
+MIB = 2**20
+App = Callable[[Any, Any, Any], Awaitable[None]]
+
+
+# Requests in work
+
+
+async def post(app: WholeRequests, size: int) -> tuple[int, int]:
+    """Give an app a whole request without a connection. Returns its status, and its size."""
+    sent = list[MutableMapping[str, Any]]()
+    scope = {"method": "POST", "path": "/", "query_string": b"", "http_version": "1.1", "server": ("h", 1)}
+    scope |= {"client": ("127.0.0.1", 1), "headers": [(b"accept-language", b"en")]}
+
+    async def receive() -> MutableMapping[str, Any]:
+        return {"type": "http.request", "body": bytes(size), "more_body": False}
+
+    async def send(event: MutableMapping[str, Any]) -> None:
+        sent.append(event)
+
+    await app(scope, receive, send)
+    return sent[0]["status"], size
+
+
+async def fill_with_requests(app: WholeRequests, size: int, released: threading.Event) -> list[tuple[int, int]]:
+    """Give an app that is busy many requests, then a small one. Returns all answers, the small one's last."""
+    asked = [asyncio.create_task(post(app, size)) for _ in range(2 * MAX_BYTES_IN_WORK // size)]
+    asked.append(asyncio.create_task(post(app, 30_000)))
+    for _ in range(10):
+        await asyncio.sleep(0)
+    assert not asked[-1].done()
+    released.set()
+    return list(await asyncio.gather(*asked))
+
+
+@pytest.mark.parametrize("size", [8 * MIB, MIB, 200_000])
+def test_large_requests_in_work_are_bounded_and_a_small_one_still_gets_in(size: int) -> None:
+    flask, released = Flask("tests"), threading.Event()
+
+    def work() -> str:
+        assert released.wait(PATIENCE)
+        return ""
+
+    flask.add_url_rule("/", view_func=work, methods=["POST"])
+    app = WholeRequests(flask, 2)
+    answers = asyncio.run(fill_with_requests(app, size, released))
+    app.close()
+    assert answers[-1] == (200, 30_000)
+    assert {status for status, _ in answers} == {200, 503}
+    assert 16 * MIB <= sum(taken for status, taken in answers if status == 200) <= MAX_BYTES_IN_WORK
+
+
+def count_admitted(size: int) -> int:
+    """Return how many requests of this size are in work at the limit."""
+    used = count = 0
+    while size + HEAD_BYTES <= (MAX_BYTES_IN_WORK - used) // 2:
+        used, count = used + size + HEAD_BYTES, count + 1
+    return count
+
+
+@pytest.mark.parametrize("size", [5 * MIB // 2, 5 * MIB // 4])
+def test_requests_of_vanished_senders_count_until_they_are_answered(field: Field, size: int) -> None:
+    tablets, most = [field.tablet(), field.tablet()], 50 * MIB // size
+    sent = [field.message(tablet, field.envelope(tablet)) for tablet in tablets]
+    head = f"POST {PATH} HTTP/1.1\r\nContent-Length: {size}\r\nChaski-Signature: {'A' * 22}.A\r\n\r\n".encode()
+    with run_servers(field) as (port, _), ThreadPoolExecutor(2) as clients:
+        writer = writing_connection(field.services.db)
+        hung = HungCommit(writer.conn)
+        writer.conn = hung  # type: ignore[assignment]
+        answers = [clients.submit(post_message, port, sent[0])]
+        assert hung.begun.wait(PATIENCE)
+        for refused in (most - count_admitted(size), most):
+            with ExitStack() as stack:
+                lines = [stack.enter_context(connect(port)) for _ in range(most)]
+                for line in lines:
+                    line.sendall(head + bytes(size))
+                for _ in range(refused):
+                    line = select.select(lines, [], [], PATIENCE)[0][0]
+                    assert read_answer(line).code == "server.busy"
+                    lines.remove(line)
+        answers.append(clients.submit(post_message, port, sent[1]))
+        hung.released.set()
+        assert [answer.result(PATIENCE).status for answer in answers] == [200, 200]
+
+
+# Connections
+
+
+class Answers:
+    """An app that reads a request and answers it with so many bytes, when it may."""
+
+    def __init__(self, size: int) -> None:
+        self.body, self.begun, self.ended, self.may = bytes(size), 0, 0, asyncio.Semaphore(0)
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        """Answer one request."""
+        while (event := await receive())["type"] == "http.request" and event.get("more_body"):
+            pass
+        self.begun += 1
+        await self.may.acquire()
+        length = str(len(self.body)).encode()
+        await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", length)]})
+        await send({"type": "http.response.body", "body": self.body})
+        self.ended += 1
+
+
+@asynccontextmanager
+async def listening(app: App) -> AsyncIterator[Listener]:
+    """A listener on loopback for this app."""
+    opened = Listener(app, host="127.0.0.1", port=0, patience=60)
+    opened.start()
+    yield opened
+    opened.stop_accepting()
+    opened.close()
+    await asyncio.sleep(0)
+
+
+async def until(holds: Callable[[], bool]) -> None:
+    """Wait until a condition holds; fail if it does not come to that."""
+    async with asyncio.timeout(PATIENCE):
+        while not holds():
+            await asyncio.sleep(0.001)
+
+
+@pytest.mark.parametrize("requests", [1, 8])
+def test_responses_that_nobody_fetches_are_bounded(monkeypatch: pytest.MonkeyPatch, requests: int) -> None:
+    monkeypatch.setattr(listener, "MAX_BYTES_IN_MEMORY", 40 * MIB)
+
+    async def ask_and_never_read() -> None:
+        app = Answers(16 * MIB)
+        async with listening(app) as opened:
+            with ExitStack() as stack:
+                for _ in range(8):
+                    line = stack.enter_context(socket.socket())
+                    line.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+                    line.connect(("127.0.0.1", opened.port))
+                    line.sendall(b"GET / HTTP/1.1\r\n\r\n" * requests)
+                await until(lambda: app.begun == 8)
+                for _ in range(8 * requests):
+                    app.may.release()
+                await until(lambda: app.ended >= 8)
+                for _ in range(100):
+                    await asyncio.sleep(0)
+                assert app.begun == 8
+                assert 0 < sum(channel.held for channel in opened.channels) <= 40 * MIB
+
+    asyncio.run(ask_and_never_read())
+
+
+@pytest.mark.parametrize("size", [100, 8 * MIB])
+def test_a_client_that_fetches_gets_every_response_that_it_asked_for_ahead(size: int) -> None:
+    async def ask_ahead() -> int:
+        app = Answers(size)
+        async with listening(app) as opened:
+            reader, writer = await asyncio.open_connection("127.0.0.1", opened.port)
+            writer.write(b"GET / HTTP/1.1\r\n\r\n" * 5)
+            for _ in range(5):
+                app.may.release()
+            fetched = 0
+            for _ in range(5):
+                await reader.readuntil(b"\r\n\r\n")
+                fetched += len(await reader.readexactly(size))
+            writer.close()
+            return fetched
+
+    assert asyncio.run(ask_ahead()) == 5 * size
+
+
+@pytest.mark.parametrize("requests", [2, 5])
+def test_a_body_is_forgotten_when_it_is_answered_though_others_follow(requests: int) -> None:
+    async def send_ahead() -> None:
+        app, size = Answers(0), 10_000
+        async with listening(app) as opened:
+            _, writer = await asyncio.open_connection("127.0.0.1", opened.port)
+            writer.write((f"POST / HTTP/1.1\r\nContent-Length: {size}\r\n\r\n".encode() + bytes(size)) * requests)
+            await until(lambda: sum(channel.held for channel in opened.channels) == requests * size)
+            for left in range(requests - 1, -1, -1):
+                app.may.release()
+                await until(lambda left=left: sum(channel.held for channel in opened.channels) == left * size)  # type: ignore[misc]
+            writer.close()
+
+    asyncio.run(send_ahead())
+
+
+class FullSocket(socket.socket):
+    """A listening socket on a machine that has no free descriptor, until `error` is 0."""
+
+    error, calls = 0, Counter[str]()
+
+    def accept(self) -> tuple[socket.socket, Any]:
+        """Accept a connection, or fail."""
+        self.calls["accept"] += 1
+        if self.error:
+            raise OSError(self.error, "none is free")
+        return super().accept()
+
+
+@pytest.mark.parametrize("error", [errno.EMFILE, errno.ENFILE, errno.ENOBUFS])
+def test_a_listener_without_free_descriptors_tries_again_once_a_second(error: int) -> None:
+    async def run_out() -> None:
+        opened = Listener(Answers(0), host="127.0.0.1", port=0, patience=60)
+        full = opened.socket = FullSocket(fileno=opened.socket.detach())
+        full.error, full.calls = error, Counter()
+        opened.start()
+        _, writer = await asyncio.open_connection("127.0.0.1", opened.port)
+        for second in range(1, 4):
+            await until(lambda second=second: full.calls["accept"] >= second)  # type: ignore[misc]
+            for _ in range(50):
+                await asyncio.sleep(0)
+            assert (full.calls["accept"], len(opened.channels)) == (second, 0)
+            opened.maintain()
+        full.error = 0
+        opened.maintain()
+        await until(lambda: len(opened.channels) == 1)
+        writer.close()
+        opened.stop_accepting()
+        opened.close()
+
+    asyncio.run(run_out())
