@@ -9,6 +9,7 @@ import json
 import random
 import shutil
 import socket
+import struct
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -295,3 +296,11 @@ def test_a_client_that_disconnects_after_any_head_leaves_nothing_in_the_log(port
         with connect(port) as line, suppress(OSError):
             line.sendall(head(first, *(f"{draws.choice(PIECES)}: {each}" for each in lines[1:])))
             line.shutdown(socket.SHUT_RDWR)
+
+
+@pytest.mark.parametrize("first", ["GET /v1/trust HTTP/1.1", "POST /v1/sync HTTP/1.1"])
+def test_a_client_that_resets_after_a_whole_request_leaves_no_error(port: int, first: str) -> None:
+    for _ in range(300):
+        with connect(port) as line, suppress(OSError):
+            line.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            line.sendall(head(first, "Content-Length: 0"))

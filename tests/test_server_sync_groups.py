@@ -7,6 +7,7 @@ import random
 import shutil
 import sqlite3
 import threading
+import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
@@ -32,7 +33,7 @@ from sync.durations import MINUTE
 from sync.envelope.route import codes
 from sync.envelope.verify import envelope_id, parse_envelope
 from sync.errors import SyncError
-from sync.exchange.messages import AuditRow, Message
+from sync.exchange.messages import PATH, AuditRow, Message
 from sync.keys.key_pairs import RouteKey, SigningKey
 
 REQUESTS = 5_000
@@ -334,6 +335,26 @@ def test_a_commit_that_hangs_delays_answers_and_the_server_still_answers_others(
         hung.released.set()
         assert all(answer.result(PATIENCE) for answer in answers)
         assert field.rows("select count(*) from envelopes") == [(6,)]
+
+
+def test_the_log_counts_the_time_that_a_request_waited_for_others(
+    field: Field, caplog: pytest.LogCaptureFixture
+) -> None:
+    sent = [field.message(tablet, field.envelope(tablet)) for tablet in (field.tablet(), field.tablet())]
+    broken = Message(sent[1].body[:-1], sent[1].signature)
+    with run_servers(field) as (port, _), ThreadPoolExecutor(2) as clients, caplog.at_level("INFO", "chaski"):
+        writer = writing_connection(field.services.db)
+        hung = HungCommit(writer.conn)
+        writer.conn = hung  # type: ignore[assignment]
+        stored = clients.submit(send, port, sent[0])
+        assert hung.begun.wait(PATIENCE)
+        refused = clients.submit(post_message, port, broken)
+        time.sleep(1)
+        hung.released.set()
+        assert stored.result(PATIENCE)
+        assert refused.result(PATIENCE).status == 403
+    logged = [record.__dict__["fields"] for record in caplog.records if record.msg == "request"]
+    assert min(line["ms"] for line in logged if line["route"] == PATH) > 200
 
 
 @pytest.mark.parametrize("fault", [RuntimeError, Poison])

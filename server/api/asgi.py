@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import sys
+import time
 from collections.abc import Awaitable, Callable, MutableMapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ from flask import Flask
 from werkzeug.test import run_wsgi_app
 
 from server import problems
+from server.api.flask_app import BEGAN
 from server.api.sync_thread import SyncThread
 from sync.exchange.messages import CONTENT_TYPE, PATH, SIGNATURE_HEADER, Message
 
@@ -27,6 +29,7 @@ Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 _SIGNATURE = SIGNATURE_HEADER.lower().encode()
 _WITHOUT_BODY = (204, 304)
+_GONE = ("0.0.0.0", 0)
 _log = logging.getLogger("chaski")
 # Bytes of requests in work per API, also of those whose connection is gone, and what each takes beside its body.
 MAX_BYTES_IN_WORK, HEAD_BYTES = 32 * 1024 * 1024, 16 * 1024
@@ -53,6 +56,7 @@ class WholeRequests:
         body = await _read_body(receive)
         if body is None:
             return
+        scope["began"] = time.perf_counter()
         size = len(body) + HEAD_BYTES
         # At most half of what is left: large requests always leave room for a tablet's small one.
         if size > (MAX_BYTES_IN_WORK - self._in_work) // 2:
@@ -147,7 +151,7 @@ def _build_environ(scope: Scope, body: bytes) -> dict[str, Any]:
         "SERVER_PROTOCOL": f"HTTP/{scope['http_version']}",
         "SERVER_NAME": scope["server"][0],
         "SERVER_PORT": str(scope["server"][1]),
-        "REMOTE_ADDR": scope["client"][0],
+        "REMOTE_ADDR": (scope["client"] or _GONE)[0],
         "wsgi.version": (1, 0),
         "wsgi.url_scheme": "http",
         "wsgi.input": BytesIO(body),
@@ -155,6 +159,7 @@ def _build_environ(scope: Scope, body: bytes) -> dict[str, Any]:
         "wsgi.multithread": True,
         "wsgi.multiprocess": False,
         "wsgi.run_once": False,
+        BEGAN: scope["began"],
     }
     for name, value in scope["headers"]:
         if b"_" in name:  # WSGI could not tell it from the header with a hyphen, which a proxy may have checked.
