@@ -268,13 +268,7 @@ class Listener:
         self.patience = patience
         self.channels: dict[Channel, None] = {}
         self.config = Config(
-            app,
-            interface="asgi3",
-            ws="none",
-            lifespan="off",
-            log_config=None,
-            access_log=False,
-            proxy_headers=False,
+            app, interface="asgi3", ws="none", lifespan="off", log_config=None, access_log=False, proxy_headers=False
         )
         self.config.load()
         self.state = ServerState()
@@ -357,7 +351,7 @@ class Listener:
             if accepted is None:
                 return
             if len(self.channels) >= MAX_CONNECTIONS:
-                self._drop_one(self.channels)
+                self._drop_one(self._list_seasoned())
             line, address = accepted
             line.setblocking(False)
             channel = Channel(self, address)
@@ -375,10 +369,13 @@ class Listener:
         """True if a connection can be accepted now. Until then it waits in the system's queue."""
         if len(self.channels) < MAX_CONNECTIONS:
             return True
-        # A client that is dropped at once reconnects and sends everything again. A thousand tablets may sync at once.
-        # The worst of all must be old enough: the worst of the old ones may be an honest sender, in a sudden crowd.
-        worst = self._worst(self.channels)
-        return worst is not None and worst.began < time.monotonic() - GRACE_SECONDS
+        seasoned = self._list_seasoned()  # In a sudden crowd, the worst of a few may be an honest sender.
+        return len(seasoned) >= MAX_CONNECTIONS // 2 and self._worst(seasoned) is not None
+
+    def _list_seasoned(self) -> list[Channel]:
+        """Return the connections that had their time: a client that is dropped at once would come again at once."""
+        since = time.monotonic() - GRACE_SECONDS
+        return [channel for channel in self.channels if channel.began < since]
 
     def make_room(self) -> None:
         """Drop connections until the bytes in memory are within the limit."""

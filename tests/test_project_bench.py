@@ -25,6 +25,7 @@ SIZES = {"nothing_new.requests": 1, "nothing_new.bytes": 756, "push.requests": 1
 MOST = {
     "push.bytes": 28_000,
     "update.body": 600,
+    "update.after.requests": 1,
     "ingest.single.cpu": 1.0,
     "ingest.single.p99": 25,
     "ingest.quiet.cpu": 0.6,
