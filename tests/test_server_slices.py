@@ -12,7 +12,7 @@ from bench.stored_screenings import StoredTablet, build
 from conftest import FOUNDED, World
 from server import jobs
 from server.database.connection import Connection
-from server.database.sqlite import SqliteDatabase
+from server.database.sqlite import SqliteDatabase, log_of
 from server.flows.desks import referrals
 from server.store import chains, sessions, worklist
 from server.store import referrals as referral_store
@@ -28,12 +28,15 @@ MOST_STEPS = 100
 
 
 class CountingDatabase(SqliteDatabase):
-    """A database that counts the changed rows and SQLite's steps (in thousands) of each transaction."""
+    """A database that counts the changed rows and SQLite's steps (in thousands) of each transaction, and then the bytes
+    of its log."""
 
     def __init__(self, path: Path) -> None:
         super().__init__(path)
         self.rows: list[int] = []
         self.steps: list[int] = []
+        self.logs: list[int] = []
+        self.log = log_of(path)
 
     @contextmanager
     def write(self, *, patience: float | None = None) -> Iterator[Connection]:
@@ -46,6 +49,7 @@ class CountingDatabase(SqliteDatabase):
             conn.set_progress_handler(None, 0)
             self.rows.append(conn.total_changes - before)
             self.steps.append(len(steps) - 1)
+        self.logs.append(self.log.stat().st_size)
 
 
 @pytest.fixture(name="db", scope="module")
@@ -76,8 +80,9 @@ def _add_work(db: SqliteDatabase, tablets: list[StoredTablet]) -> None:
 
 def run_job(db: CountingDatabase, name: str, world: World, *, at: int) -> int:
     """Run a job as the scheduler does; forget what was counted before."""
-    db.rows.clear()
-    db.steps.clear()
+    for counted in (db.rows, db.steps, db.logs):
+        counted.clear()
+    assert db.truncate_log()
     job = next(job for job in jobs.JOBS if job.name == name)
     return jobs.run_job(job, db, world.config, at)
 
@@ -93,6 +98,8 @@ def test_no_transaction_of_a_job_changes_many_rows(
     assert max(db.rows) <= MOST_ROWS
     assert max(db.steps) <= MOST_STEPS
     assert len(db.rows) > done / MOST_ROWS
+    if name == "routes":  # Each part is merged beside the writers, so that no commit has to merge much.
+        assert max(db.logs) < 2 * db.logs[0]
 
 
 def test_the_gaps_of_all_tablets_are_on_the_list_after_a_run_in_slices(

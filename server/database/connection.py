@@ -103,6 +103,10 @@ class Database(Hashable, Protocol):
         Raises DatabaseBusyError if other writers do not end in time.
         """
 
+    def merge_log(self) -> None:
+        """Do now, beside writers, what a later commit would have to do with what is written. For jobs that write much:
+        otherwise a tablet waits for it."""
+
     def truncate_log(self) -> bool:
         """Remove deleted rows from the engine's log too. Returns False if a reader still needs it: try again later."""
 

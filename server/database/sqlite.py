@@ -212,14 +212,18 @@ class SqliteDatabase:
             raise DatabaseBusyError from error
         self._stuck = False
 
+    def merge_log(self) -> None:
+        """Merge the write-ahead log into the file as far as no reader needs it. A reading connection does it, while
+        others write; otherwise a commit does it, when the log is long."""
+        self.read().execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
+
     def truncate_log(self) -> bool:
         """Merge the write-ahead log into the file and empty it, so that deleted rows are in neither.
 
         Tries for half a second, and lets writers work between two tries. Returns False if a reader still needs it.
         """
         until = time.monotonic() + _MERGE_PATIENCE
-        # A reading connection merges most of it, while others write.
-        self.read().execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
+        self.merge_log()
         while not self.try_to_truncate_log():
             if time.monotonic() >= until:
                 return False

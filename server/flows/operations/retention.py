@@ -26,6 +26,7 @@ def erase_routes(db: Database, *, now: int, days: int) -> int:
         over = [place.number for place, is_over in found if is_over]
         for start in range(0, len(over), _ERASED_AT_ONCE):
             total += _erase_slice(db, over[start : start + _ERASED_AT_ONCE], before=before, now=now)
+            db.merge_log()
         after = found[-1][0]
     return total
 
