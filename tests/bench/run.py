@@ -74,6 +74,7 @@ class Bench:
 
 PARTS: dict[str, tuple[str, Callable[[Bench], Iterator[Figure]]]] = {
     "sync": ("what a tablet's sync takes", lambda bench: sync_sizes.sync_sizes(bench.site, bench.samples)),
+    "line": ("a satellite line, in real time", lambda bench: line.satellite(bench.site, bench.samples, bench.quick)),
     "single": ("single envelopes", lambda bench: ingest.single(bench.intake)),
     "quiet": ("nothing new", lambda bench: ingest.quiet(bench.intake)),
     "batch": ("batches", lambda bench: ingest.batch(bench.intake)),
@@ -82,7 +83,6 @@ PARTS: dict[str, tuple[str, Callable[[Bench], Iterator[Figure]]]] = {
     "storm": ("letting every tablet speak at once", lambda bench: storm.storm(bench.intake)),
     "growth": ("a large database", Bench.grow),
     "upkeep": ("reading a long queue, checking the database", lambda bench: upkeep.upkeep(bench.site, bench.quick)),
-    "line": ("a satellite line, in real time", lambda bench: line.satellite(bench.site, bench.samples, bench.quick)),
     "sealing": ("sealing, verifying, opening", lambda bench: iter(forms.sealing(bench.samples, bench.quick))),
     "compiling": ("compiling and checking", lambda bench: forms.compiling(bench.forms, bench.quick)),
     "impact": ("what a new version changes", lambda bench: iter([forms.impacts(bench.samples, bench.quick)])),
