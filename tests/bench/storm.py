@@ -22,7 +22,7 @@ BAR = 40
 # A tablet's patience with a line that does not answer, and the pauses before it tries again, in seconds: each between
 # half and one and a half times as long.
 PATIENCE, PAUSE = 60.0, (1.0, 2.0, 4.0)
-REST_SECONDS = 5
+REST_SECONDS = 15
 """How long after the last answer the memory is read: the server may return by then what it no longer uses."""
 
 
