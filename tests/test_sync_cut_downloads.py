@@ -46,17 +46,22 @@ def is_resumed(passing: PassingAnswer) -> bool:
     return asks_for_forms(passing.path) and passing.status == 206
 
 
-@pytest.fixture
-def cut_short(office: Office, tablet: Tablet) -> Tablet:
-    """A tablet that has the first 20 kB of a long version."""
-    publish_long(office, "largo")
-    cut_after(office, 20_000)
+def sync_until_cut(office: Office, tablet: Tablet, length: int) -> PartialStream:
+    """Let a sync break off after so many bytes of a stream; return what the tablet keeps of it."""
+    cut_after(office, length)
     with pytest.raises(SyncError, match=CUT):
         tablet.sync()
     cut_after(office, None)
     part = PartialStream.load(tablet.outbox.documents)
     assert part is not None
-    assert part.length == 20_000
+    return part
+
+
+@pytest.fixture
+def cut_short(office: Office, tablet: Tablet) -> Tablet:
+    """A tablet that has the first 20 kB of a long version."""
+    publish_long(office, "largo")
+    assert sync_until_cut(office, tablet, 20_000).length == 20_000
     return tablet
 
 
@@ -72,12 +77,7 @@ def half_there(office: Office, tablet: Tablet) -> Tablet:
     """A tablet that has the first of two new versions, and a part of the second."""
     for name in ("uno", "dos"):
         publish_long(office, name)
-    cut_after(office, 50_000)
-    with pytest.raises(SyncError, match=CUT):
-        tablet.sync()
-    cut_after(office, None)
-    part = PartialStream.load(tablet.outbox.documents)
-    assert part is not None
+    part = sync_until_cut(office, tablet, 50_000)
     assert (len(part.waiting), len(part.wanted)) == (1, 2)
     return tablet
 

@@ -29,6 +29,7 @@ Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 _SIGNATURE = SIGNATURE_HEADER.lower().encode()
 _WITHOUT_BODY = (204, 304)
+# The client's address if its connection was reset before the address was read.
 _GONE = ("0.0.0.0", 0)
 _log = logging.getLogger("chaski")
 # Bytes of requests in work per API, also of those whose connection is gone, and what each takes beside its body.

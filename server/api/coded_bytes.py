@@ -43,7 +43,7 @@ class CodedBytes:
 
     def get(self, body: bytes, coding: str, dictionary: bytes = b"", level: int = BEST_LEVEL) -> bytes:
         """Return bytes in a coding. Bytes that are kept come at once, even while others are made."""
-        name = hashlib.sha256(body).digest(), coding, hashlib.sha256(dictionary).digest()
+        name = _name(body, coding, dictionary)
         if (kept := self._find(name)) is not None:
             return kept
         with self._making:  # One at a time: what strangers ask for together must not take every processor.
@@ -55,8 +55,7 @@ class CodedBytes:
 
     def find(self, body: bytes, coding: str, dictionary: bytes) -> bytes | None:
         """Return bytes that are kept. Others are made meanwhile, for those who ask later."""
-        name = hashlib.sha256(body).digest(), coding, hashlib.sha256(dictionary).digest()
-        kept = self._find(name)
+        kept = self._find(_name(body, coding, dictionary))
         if kept is None and not self._making.locked():
             threading.Thread(target=self.get, args=(body, coding, dictionary, FAST_LEVEL), daemon=True).start()
         return kept
@@ -78,6 +77,10 @@ class CodedBytes:
         """Return what is kept, the last used last."""
         with self._lock:
             return list(self._coded.values())
+
+
+def _name(body: bytes, coding: str, dictionary: bytes) -> tuple[bytes, str, bytes]:
+    return hashlib.sha256(body).digest(), coding, hashlib.sha256(dictionary).digest()
 
 
 CODED = CodedBytes(most=64 * 2**20)

@@ -1,7 +1,7 @@
 """The courier file: envelopes of several tablets, or the receipts for them, as lines of text (SPEC 11.5).
 
 Tablets and couriers write and read it. Each line carries its own hash, so a cut or rotten file loses only the lines
-concerned. A reader must not trust a line: the server judges envelopes, and a tablet its receipts. Nobody signs a pin,
+concerned. A reader must not trust a line: the server judges envelopes, and a tablet its receipts. A pin is not signed,
 so a line with another pin never takes the place of a line with the same envelope.
 """
 

@@ -72,7 +72,7 @@ class FormDownload:
     def take_along(self, stream: str, wanted: Iterable[str]) -> None:
         """Take the versions that came along with a sync response (SPEC 11.3 rule 12).
 
-        They save a request. Whatever is wrong with them refuses none: a version that does not come so is fetched.
+        They save a request. A fault in them refuses none: a version that does not come so is fetched.
         """
         self._left = {*wanted}
         try:
