@@ -27,7 +27,7 @@ from server.flows.desks.routing import Rulebook
 from server.flows.forms import inventory
 from server.flows.intake import sync_group
 from server.flows.operations import health, reports
-from server.store import people
+from server.store import meta, people, statuses
 from server.store.people import StaffAccount
 from support.databases import writing_connection
 from sync.durations import DAY
@@ -128,9 +128,11 @@ def _push_singles(server: GrownServer) -> float:
 
 
 def _write_request(server: GrownServer, tablet: StoredTablet) -> Message:
-    held = {"trust": 1, "registry": 1, "manifest": 1}
-    raw = seal_next(server.db.read(), tablet)
-    return messages.write_request(Request(n=2, at=NOW, envelopes=(raw,), **held), tablet.key)  # type: ignore[arg-type]
+    """Write the request of a tablet that has everything the server had for it, but one screening more."""
+    held, c = {"trust": 1, "registry": 1, "manifest": 1}, server.db.read()
+    known = {"generation": meta.get_generation(c), "cursor": statuses.last_cursor(c)}
+    request = Request(n=2, at=NOW, envelopes=(seal_next(c, tablet),), **held, **known)  # type: ignore[arg-type]
+    return messages.write_request(request, tablet.key)
 
 
 def _read_lists(server: GrownServer) -> Iterator[Figure]:

@@ -25,8 +25,8 @@ from support.line_emulator import SATELLITE, LineEmulator, emulate_line
 from sync.documents.enrolment import Invitation
 from sync.tablet.client import Tablet
 
-SEEDS = (1, 2, 3, 4, 5)
-STAGGER_SECONDS = 0.7
+SEEDS = tuple(range(1, 16))
+STAGGER_SECONDS = 0.35
 QUICK_SPEED = 20.0
 
 
