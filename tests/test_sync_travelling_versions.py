@@ -70,6 +70,17 @@ def test_the_first_tablet_fetches_an_update_and_the_next_gets_it_with_its_sync(
         assert in_use(tablet) == in_use(other) == {FORM: second}
 
 
+@pytest.mark.usefixtures("deltas_at_hand")
+def test_a_way_back_needs_one_request_though_the_server_sends_what_is_on_board(office: Office, tablet: Tablet) -> None:
+    tablet.sync()
+    before = in_use(tablet)
+    publish_with_changes(office)
+    tablet.sync()
+    office.publish("1")
+    report = tablet.sync()
+    assert (report.requests, report.refused, in_use(tablet)) == (1, (), before)
+
+
 def cut(stream: bytes) -> bytes:
     return stream[:-1]
 
