@@ -11,7 +11,6 @@ import pytest
 from server.api import coded_bytes, sync_thread, tablets
 from server.api.coded_bytes import BEST_LEVEL, CODED, CodedBytes
 from server.flows.forms import delivery
-from server.flows.forms.delivery import DeltaReader
 from server.flows.intake.response_budget import limit_response
 from server.flows.trust import enrolment
 from support.clients import FORM, Office, compiled
@@ -69,6 +68,17 @@ def test_the_first_tablet_fetches_an_update_and_the_next_gets_it_with_its_sync(
         wait_until(lambda: any(coded.startswith(codings.DCZ_MAGIC) for coded in kept.held()), "no delta was made")
         assert other.sync().requests == 1
         assert in_use(tablet) == in_use(other) == {FORM: second}
+
+
+@pytest.mark.usefixtures("deltas_at_hand")
+def test_a_way_back_needs_one_request_though_the_server_sends_what_is_on_board(office: Office, tablet: Tablet) -> None:
+    tablet.sync()
+    before = in_use(tablet)
+    publish_with_changes(office)
+    tablet.sync()
+    office.publish("1")
+    report = tablet.sync()
+    assert (report.requests, report.refused, in_use(tablet)) == (1, (), before)
 
 
 def cut(stream: bytes) -> bytes:
@@ -162,18 +172,9 @@ def test_a_version_travels_only_if_the_line_bears_it() -> None:
         assert bool(limit_response(response, [0], budget, 0).forms) is travels
 
 
-def test_no_delta_is_made_while_a_transaction_is_open(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_delta_is_made_while_a_tablet_waits_for_its_answer(monkeypatch: pytest.MonkeyPatch) -> None:
     kept = CodedBytes(most=2**20)
     monkeypatch.setattr(coded_bytes, "CODED", kept)
     assert coded_bytes.find_delta(b"new" * 300, b"old" * 300) is None
     wait_until(lambda: bool(kept.held()), "it was not made meanwhile")
     assert coded_bytes.find_delta(b"new" * 300, b"old" * 300) == kept.held()[0]
-
-
-def test_unknown_and_unchanged_versions_do_not_travel(office: Office, tablet: Tablet) -> None:
-    [sha] = in_use(tablet).values()
-    read = DeltaReader(lambda body, dictionary: b"a delta")
-    assert read(office.field.services.db.read(), f"{'0' * 64}.{sha}") is None
-    assert read(office.field.services.db.read(), f"{sha}.{sha}") == b"a delta"
-    assert delivery.write_deltas({FORM: sha}, {FORM: sha}, lambda pair: b"a delta") == b""
-    assert delivery.write_deltas({FORM: sha}, {}, lambda pair: b"a delta") == b""

@@ -4,12 +4,13 @@
 next piece is sent, so a cut delivery goes on where it was.
 """
 
+import fcntl
 import os
 import stat
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import BinaryIO
 
@@ -20,6 +21,8 @@ from sync.documents.trust import Trust
 from sync.errors import SyncError
 from sync.exchange import courier_messages
 from sync.exchange.courier_bundle import (
+    MAX_LINE_BYTES,
+    RECEIPTS,
     CarriedEnvelope,
     Unread,
     open_file,
@@ -28,12 +31,13 @@ from sync.exchange.courier_bundle import (
     receipts_line,
 )
 from sync.exchange.courier_messages import CourierAnswer, RejectedEnvelope
-from sync.exchange.messages import CONTENT_TYPE, MAX_ENVELOPES
+from sync.exchange.messages import CONTENT_TYPE, MAX_ENVELOPES, PROTOCOL
 from sync.exchange.transport import ENGLISH_HEADERS, Transport
 from sync.exchange.trust_chain import fetch_trusts, select_pins
 
 MAX_PIECE_BYTES = 4 * 1024 * 1024
 _MOST_BEGINNINGS = 3
+_RECEIPTS_HEAD = f"{PROTOCOL}/{RECEIPTS} ".encode()
 
 
 @dataclass
@@ -63,8 +67,9 @@ def deliver_file(path: Path, out: Path, transport: Transport, progress: Callable
     """Send the envelopes of a courier file and add the receipts to the file `out`, which may exist with receipts.
 
     `progress` gets how many envelopes of how many are done. Raise SyncError `courier.other_server` if no tablet of the
-    file trusts this server, and `receipt.other_generation` if it was restored again and again meanwhile; whatever
-    else is raised, what has its receipt in `out` is not sent again.
+    file trusts this server, `courier.in_use` if another delivery writes to `out`, and `receipt.other_generation` if the
+    server was restored again and again meanwhile; whatever else is raised, what has its receipt in `out` is not sent
+    again.
     """
     with open_file(path) as file:
         unread, ids, pins = Unread(), set[str](), set[str]()
@@ -78,7 +83,7 @@ def deliver_file(path: Path, out: Path, transport: Transport, progress: Callable
             for _ in range(_MOST_BEGINNINGS):
                 done = Delivery(len(ids), unread=unread)
                 generation = courier_messages.read_answer(_post(transport, ())).generation
-                had = _list_receipted(out, trusted, generation)
+                had = _list_receipted(receipts, trusted, generation)
                 courier = _Courier(transport, trusted, generation, receipts, done, progress)
                 with suppress(_RestoredError):
                     courier.send_all(_select_envelopes(file, done, known, had))
@@ -191,24 +196,22 @@ def _write_all(file: BinaryIO, data: bytes) -> None:
 @contextmanager
 def _open_receipts(path: Path) -> Iterator[BinaryIO]:
     """Open the file of receipts to add to its end. Raise SyncError `courier.file_exists` if another kind of file has
-    this path. A file that stayed empty is removed."""
-    flags = os.O_RDWR | os.O_APPEND | os.O_NOFOLLOW | os.O_NONBLOCK
+    this path, and `courier.in_use` if another delivery has it open. A file that stayed empty is removed."""
     try:
-        opened, is_new = os.open(path, flags | os.O_CREAT | os.O_EXCL, 0o600), True
-    except FileExistsError:
+        opened = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK, 0o600)
+    except OSError as problem:
+        if not os.path.lexists(path):
+            raise
+        raise _taken(path) from problem
+    with os.fdopen(opened, "r+b", buffering=0) as file:
+        if not stat.S_ISREG(os.fstat(opened).st_mode):
+            raise _taken(path)
+        _lock(file, path)
         try:
-            opened, is_new = os.open(path, flags), False
-        except OSError as problem:
-            raise _taken(path) from problem
-    with os.fdopen(opened, "r+b", buffering=0) as raw:
-        if not is_new:
-            _begin_line(raw, path)
-        else:
-            sync_folder(path.parent)
-        try:
-            yield raw
+            _begin_line(file, path)
+            yield file
         finally:
-            if not os.fstat(raw.fileno()).st_size:
+            if not os.fstat(opened).st_size:
                 with suppress(OSError):
                     path.unlink()
 
@@ -217,30 +220,62 @@ def _taken(path: Path) -> SyncError:
     return SyncError("courier.file_exists", f"{path} exists and holds no receipts; name another file")
 
 
+def _lock(file: BinaryIO, path: Path) -> None:
+    """Keep other deliveries off the file. Without it, one would remove the file in which another has its receipts."""
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        is_there = os.path.samestat(os.fstat(file.fileno()), os.lstat(path))
+    except (BlockingIOError, FileNotFoundError):
+        is_there = False  # One that ended just now may have removed it.
+    if not is_there:
+        raise SyncError("courier.in_use", f"another delivery writes to {path}")
+
+
+@contextmanager
+def _reading(file: BinaryIO) -> Iterator[BinaryIO]:
+    """Read the open file from its beginning, with a buffer. What is written goes to its end all the same."""
+    with os.fdopen(os.dup(file.fileno()), "rb") as present:
+        present.seek(0)
+        yield present
+
+
 def _begin_line(file: BinaryIO, path: Path) -> None:
-    """Check that the file holds receipts, and end its last line, which a power cut may have cut off."""
-    status = os.fstat(file.fileno())
-    if not stat.S_ISREG(status.st_mode):
-        raise _taken(path)
-    if not status.st_size:
+    """Check that the file is new or holds receipts, and end its last line, which a power cut may have cut off."""
+    if not os.fstat(file.fileno()).st_size:
+        sync_folder(path.parent)
         return
-    with open_file(path) as present:
-        try:
-            if next(read_receipts(present, Unread()), None) is None:
+    if not _holds_receipts(file):
+        with _reading(file) as present:
+            if not _is_cut_off(present):
                 raise _taken(path)
-        except SyncError as wrong:
-            raise _taken(path) from wrong
+        file.truncate(0)
+        return
     file.seek(-1, os.SEEK_END)
     if file.read(1) != b"\n":
         _write_all(file, b"\n")
 
 
-def _list_receipted(path: Path, trusted: Trust, generation: str) -> set[str]:
+def _holds_receipts(file: BinaryIO) -> bool:
+    with _reading(file) as present, suppress(SyncError):
+        return next(read_receipts(present, Unread()), None) is not None
+    return False
+
+
+def _is_cut_off(file: BinaryIO) -> bool:
+    """Return whether a file holds the beginning of one line of receipts, and nothing else. After a power cut, or on a
+    full disk, zeros may stand in the place of the rest, or of all."""
+    begun = file.read(MAX_LINE_BYTES).rstrip(b"\0")
+    is_ours = begun.startswith(_RECEIPTS_HEAD) or _RECEIPTS_HEAD.startswith(begun)
+    rest = iter(partial(file.read, MAX_LINE_BYTES), b"")
+    return is_ours and b"\n" not in begun and not any(part.strip(b"\0") for part in rest)
+
+
+def _list_receipted(receipts: BinaryIO, trusted: Trust, generation: str) -> set[str]:
     """Return the identities that a server of the trust receipted in this generation, by the file of receipts."""
     found: set[str] = set()
-    if not path.stat().st_size:
+    if not os.fstat(receipts.fileno()).st_size:
         return found
-    with open_file(path) as file:
+    with _reading(receipts) as file:
         for document in read_receipts(file, Unread()):
             with suppress(SyncError):  # A server with a new key, or a forged line: those envelopes are sent again.
                 found |= _receipted(document, trusted, generation)

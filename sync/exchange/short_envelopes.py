@@ -157,7 +157,8 @@ def _read_header(raw: bytes) -> Mapping[str, str] | None:
         header = _HEADER.fullmatch(unb64u(raw.partition(b".")[0]).decode())
     except (SyncError, UnicodeDecodeError):
         return None
-    return header.groupdict() if header else None
+    is_whole = header and all(_is_count(int(header[name])) for name in ("seq", "kseq"))
+    return header.groupdict() if header and is_whole else None
 
 
 def _decode(raw: bytes) -> str:

@@ -179,8 +179,28 @@ def _response_cases(first: Sealed) -> dict[str, Case]:
         result = plain | {"receipts": document.to_bytes().decode()} if expect == "ok" else None
         return case("short_receipts", expect, about, given, result)
 
+    def headed(about: str, header: bytes) -> Case:
+        """An outcome alone, about an envelope with such a header."""
+        made = response(malformed, f"An outcome of an envelope whose header {about}.", bare)
+        made["given"]["envelopes"] = [_with_header(envelopes[0], header)]
+        return made
+
+    def without_jti() -> bytes:
+        members = strict_json(first.header.to_bytes())
+        return canonical({name: value for name, value in members.items() if name != "jti"})
+
+    def with_member(name: str, value: Any) -> bytes:
+        return canonical(strict_json(first.header.to_bytes()) | {name: value})
+
     malformed = "document.malformed"
+    large = first.header.to_bytes().replace(b'"seq":1,', b'"seq":9007199254740992,')
     return {
+        "receipts_header_of_a_number": headed("has a number alone", canonical({"seq": 1})),
+        "receipts_header_lacks_a_member": headed("lacks a member", without_jti()),
+        "receipts_header_has_another_member": headed("has one member more", with_member("tomorrow", 1)),
+        "receipts_header_of_another_form": headed("has a short chain", with_member("chain", CHAIN[1:])),
+        "receipts_header_of_another_kind": headed("names another cipher", with_member("enc", "A128GCM")),
+        "receipts_header_with_a_large_number": headed("counts beyond 2^53 - 1", large),
         "receipts": response("ok", "Two outcomes alone, a rejection, and an earlier envelope.", document),
         "receipts_no_head": response("ok", "Neither a row nor a number.", bare),
         "receipts_written_out": response(

@@ -124,7 +124,7 @@ def _print_unread(console: Console, where: str, unread: Unread) -> None:
 @click.command(cls=SpanishCommand, usage="ARCHIVO --server https://... [--receipts ARCHIVO]")
 @click.argument("file", type=_file)
 @click.option("--server", "url", required=True, help="URL of the tablet API, as in the tablets' invitations.")
-@click.option("--receipts", "out", type=_file, help="File for the receipts. Default: FILE with the ending .receipts.")
+@click.option("--receipts", "out", type=_file, help="File for the receipts. Default: FILE.receipts.")
 @proxy_option
 @json_option
 def deliver(file: Path, url: str, out: Path | None, proxy: str, as_json: bool) -> None:
@@ -133,14 +133,16 @@ def deliver(file: Path, url: str, out: Path | None, proxy: str, as_json: bool) -
     It needs no account. A delivery that was cut off goes on when it is repeated; repeating a complete one sends nothing
     again. Exit code 1: something is not delivered yet; keep the file.
     """
-    out = out or file.with_suffix(RECEIPTS_SUFFIX)
+    if not file.name:
+        raise click.UsageError("falta el nombre del archivo.")
+    out = out or file.with_name(file.name + RECEIPTS_SUFFIX)
     transport = Transport(url, proxy=proxy)
     try:
         with spinner("Enviando ...") as show:
             delivered = deliver_file(file, out, transport, _show_progress(show))
     except SyncError as error:
         echo(f"chaski: {error.code}: {reason_in_spanish(error)}.", err=True)
-        echo(f"chaski: guarde {file}. Lo que ya tiene recibo está en {out}; repita la orden para seguir.", err=True)
+        echo(f"chaski: {_say_next_step(error.code, file, out)}", err=True)
         sys.exit(1)
     finally:
         transport.close()
@@ -148,6 +150,15 @@ def deliver(file: Path, url: str, out: Path | None, proxy: str, as_json: bool) -
     print_result(data, as_json, lambda console: _print_delivery(console, file, out, delivered))
     if not delivered.is_complete:
         sys.exit(1)
+
+
+def _say_next_step(code: str, file: Path, out: Path) -> str:
+    """Say what to do after an error. Most errors of the family `courier` do not go away when the order is repeated."""
+    if code == "courier.file_exists":
+        return f"{out} no es un archivo de recibos y queda como está. Nombre otro con --receipts. No se envió nada."
+    if code.startswith("courier."):
+        return f"guarde {file}."
+    return f"guarde {file}. Lo que ya tiene recibo está en {out}; repita la orden para seguir."
 
 
 def _show_progress(show: Callable[[str], None]) -> Callable[[int, int], None]:

@@ -26,6 +26,7 @@ _SYNC_REASONS = {
     "courier.malformed": "eso no es un archivo de mensajería, o está dañado por completo; pida otra copia",
     "courier.too_large": "el archivo de mensajería es demasiado grande; repártalo en varios",
     "courier.file_exists": "ese archivo ya existe y no se reemplaza; use otro nombre",
+    "courier.in_use": "otra entrega está usando ese archivo de recibos; espere a que termine y repita la orden",
     "courier.other_server": "ninguna tableta de este archivo es de ese servidor; no se envió nada; revise la dirección",
     "receipt.other_generation": "el servidor se restauró mientras tanto; repita: lo que perdió se envía otra vez",
     "transport.bad_address": "esa dirección del servidor no sirve; revísela",

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from server.database.connection import Database
 from server.flows.desks.routing import Rulebook
-from server.flows.forms.delivery import DeltaFinder
+from server.flows.forms.delivery import DeltaFinder, TravellingVersions
 from server.flows.intake import storage_budget, sync_request
 from server.flows.intake.shared_facts import GroupFacts
 from server.flows.intake.storage_budget import StorageBudget
@@ -49,10 +49,14 @@ def answer_group(
             continue
         call = _read_usual(db, message, keys, rulebook, budget, now)
         if call is not None:
-            calls[place] = replace(call, find_delta=find_delta)
+            calls[place] = call
             devs.add(call.dev)
     applied = _apply_together(db, calls, keys, now) if calls else {}
-    return [_sign(calls[place], applied[place], keys) if place in applied else None for place in range(len(group))]
+    travelling = TravellingVersions(db, find_delta)
+    return [
+        _sign(calls[place], applied[place], keys, travelling) if place in applied else None
+        for place in range(len(group))
+    ]
 
 
 def _read_usual(
@@ -88,6 +92,6 @@ def _apply_together(db: Database, calls: Mapping[int, Call], keys: ServerKeys, n
     return applied
 
 
-def _sign(call: Call, applied: Applied, keys: ServerKeys) -> GroupAnswer:
-    response = sync_request.add_receipts(applied, keys)
+def _sign(call: Call, applied: Applied, keys: ServerKeys, travelling: TravellingVersions) -> GroupAnswer:
+    response = sync_request.complete_response(applied, call, keys, travelling)
     return GroupAnswer(messages.write_response(response, keys.signing, call.request), applied.items)

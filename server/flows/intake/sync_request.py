@@ -16,8 +16,8 @@ from typing import Any
 
 from server.database.connection import Connection, Database
 from server.flows.desks.routing import Rulebook
-from server.flows.forms import delivery, halts
-from server.flows.forms.delivery import DeltaFinder, DeltaReader
+from server.flows.forms import halts
+from server.flows.forms.delivery import DeltaFinder, TravellingVersions
 from server.flows.intake import envelopes as envelope_intake
 from server.flows.intake import gaps, response_budget, storage_budget
 from server.flows.intake.envelopes import ParsedEnvelope
@@ -32,15 +32,14 @@ from server.store import devices, documents, meta, statuses, worklist
 from server.store.audit import SERVER
 from server.store.chains import Gap
 from server.store.devices import Device, TabletReport
-from sync.documents import manifest, receipt
-from sync.documents.manifest import Manifest
+from sync.documents import receipt
 from sync.documents.receipt import ReceiptItem, Receipts
 from sync.documents.signed import Document
 from sync.errors import SyncError
 from sync.exchange import messages
 from sync.exchange.messages import Event, Message, Request, Response
 from sync.keys.key_pairs import VerifyKey, key_id
-from sync.wire.encoding import b64u, canonical
+from sync.wire.encoding import canonical
 
 EVENTS_AT_ONCE = 200
 MOST_SKIPPED = 2**20
@@ -73,14 +72,14 @@ def answer_request(
     Raises NumberRefusedError, with the receipts as a member, after the request's envelopes were stored; and Problem
     `storage.quota` if the tablet has used up its bytes.
     """
-    call = replace(read_call(db, message, keys, rulebook, budget, now), find_delta=find_delta)
+    call = read_call(db, message, keys, rulebook, budget, now)
     try:
         applied = db.group_commit(lambda w: apply_call(w, call, keys))
     except Problem as error:
         if error.code == "storage.quota":
             _report_quota(db, error.members["dev"], budget, now=now)
         raise
-    response = add_receipts(applied, keys)
+    response = complete_response(applied, call, keys, TravellingVersions(db, find_delta))
     if applied.refused is not None:
         raise _refuse(applied, response)
     return messages.write_response(response, keys.signing, call.request), applied.items
@@ -118,7 +117,7 @@ def _report_quota(db: Database, dev: str, budget: StorageBudget, *, now: int) ->
 @dataclass(frozen=True)
 class Call:
     """A verified request of the tablet `dev`, the SHA-256 of its bytes, its envelopes, and what applies to it. `proof`:
-    the receipts by which it proves that the server knew more. Without `find_delta` no form version travels along."""
+    the receipts by which it proves that the server knew more."""
 
     dev: str
     request: Request
@@ -128,15 +127,16 @@ class Call:
     rulebook: Rulebook
     budget: StorageBudget
     now: int
-    find_delta: DeltaFinder | None = None
 
 
 @dataclass(frozen=True)
 class Applied:
-    """The result of the transaction: the response for the tablet, the receipt items, and number and hash of the last
-    audit row. `refused`: why the request's number is refused."""
+    """The result of the transaction: the tablet, all that there is to answer, the receipt items, and number and hash of
+    the last audit row. `cursors`: before the first event and after each. `refused`: why the request's number is."""
 
+    device: Device
     response: Response
+    cursors: Sequence[int]
     items: list[ReceiptItem]
     known_items: list[ReceiptItem]
     number: int
@@ -170,14 +170,14 @@ def apply_call(w: Connection, call: Call, keys: ServerKeys, shared: SharedFacts 
     if refused is not None:
         envelope_intake.advance_chains(w, touched, now=now)
         response = Response(dev=dev, n=request.n, at=now, generation=generation)
-        return Applied(response, taken, known, *shared.get_audit_head(), refused)
+        return Applied(device, response, (0,), taken, known, *shared.get_audit_head(), refused)
     gaps.record_left_chains(w, dev, request.ended, now=now)
     lost = gaps.list_lost(w, dev, request.receipted, now=now) if request.generation == generation else {}
     for chain in (*request.ended, *lost):
         touched.setdefault((dev, chain), [])
     seq = envelope_intake.advance_chains(w, touched, now=now, may_have_items=shared.may_have_items)
-    response = _build_response(shared, call, generation, seq, lost)
-    return Applied(response, taken, known, *shared.get_audit_head())
+    response, cursors = _build_response(shared, call, generation, seq, lost)
+    return Applied(device, response, cursors, taken, known, *shared.get_audit_head())
 
 
 def _read_proof(db: Database, request: Request) -> Receipts | None:
@@ -270,9 +270,9 @@ def _list_arrived(arrivals: Sequence[ParsedEnvelope], items: Sequence[ReceiptIte
 
 def _build_response(
     shared: SharedFacts, call: Call, generation: str, seq: dict[str, int], lost: Mapping[str, Sequence[Gap]]
-) -> Response:
+) -> tuple[Response, list[int]]:
     """Return the documents above the tablet's numbers, the new status events of its screenings, and the numbers to
-    send again."""
+    send again; and the cursors before and after each event."""
     w, dev, request = shared.w, call.dev, call.request
     # A cursor is valid in one generation of the database. After a restore the server sends all status events from the
     # start, and so it does for a cursor that it cannot have given: the database went back.
@@ -288,7 +288,6 @@ def _build_response(
         trust=newer["trust"],
         registry=newer["registry"][-1] if newer["registry"] else None,
         manifest=newer["manifest"][-1] if newer["manifest"] else None,
-        forms=_write_deltas(shared, call) if newer["manifest"] else "",
         events=tuple(Event(event.envelope, event.status, event.at) for event in events),
         orders=device_orders.list_due(w, dev, request.orders) if shared.may_have_orders(dev) else (),
         seq=seq,
@@ -297,9 +296,7 @@ def _build_response(
         # The tablet's word is not enough to start a new generation; its receipts are.
         prove=rollback_guard.contradicts(w, request.generation, request.told, own=generation),
     )
-    cursors = [cursor, *(event.cursor for event in events)]
-    receipts = len(request.envelopes) + len(request.pending)
-    return response_budget.limit_response(response, cursors, request.budget, receipts)
+    return response, [cursor, *(event.cursor for event in events)]
 
 
 def _list_newer(shared: SharedFacts, request: Request) -> dict[str, tuple[Document, ...]]:
@@ -313,24 +310,19 @@ def _list_newer(shared: SharedFacts, request: Request) -> dict[str, tuple[Docume
     return found
 
 
-def _write_deltas(shared: SharedFacts, call: Call) -> str:
-    """Return the versions that the newest manifest names for the tablet, as far as they can travel along with it."""
-    device = shared.get_device(call.dev)
-    if call.find_delta is None or device is None or device.state != "certified":
-        return ""
-    read = partial(shared.ask_about, DeltaReader(call.find_delta))
-    named = shared.ask(_read_manifest).list_for(device.dev, device.region)
-    return b64u(delivery.write_deltas(named, devices.get_inventory(shared.w, device.dev), read))
+def complete_response(applied: Applied, call: Call, keys: ServerKeys, travelling: TravellingVersions) -> Response:
+    """Return what is sent of all that there is to answer, with form versions and the signed receipts. Call it only
+    after the commit."""
+    response, request = applied.response, call.request
+    if response.manifest is not None and applied.device.state == "certified":
+        response = replace(response, forms=travelling.write_for(applied.device, response.manifest))
+    receipts = len(request.envelopes) + len(request.pending)
+    limited = response_budget.limit_response(response, applied.cursors, request.budget, receipts)
+    return _add_receipts(limited, applied, keys)
 
 
-def _read_manifest(connection: Connection) -> Manifest:
-    """Return the newest manifest as it is, whatever trust is in force: the tablet judges it."""
-    return manifest.read(Document.parse(trust_documents.get_newest(connection, "manifest").body))
-
-
-def add_receipts(applied: Applied, keys: ServerKeys) -> Response:
-    """Sign the receipt. Call it only after the commit."""
-    response, items = applied.response, [*applied.items, *applied.known_items]
+def _add_receipts(response: Response, applied: Applied, keys: ServerKeys) -> Response:
+    items = [*applied.items, *applied.known_items]
     if not items:
         return response
     receipts = receipt.make(

@@ -5,6 +5,7 @@
 import { canonical, decodeBase64url, encodeBase64url, hash, readObject, same, utf8 } from "./encoding.js";
 import { ProtocolError } from "./errors.js";
 import { halfId, integer, kidText, matching } from "./json_object.js";
+import { FIXED, isHeader } from "./verify.js";
 
 /** @typedef {import("./encoding.js").JsonObject} JsonObject */
 /**
@@ -12,7 +13,6 @@ import { halfId, integer, kidText, matching } from "./json_object.js";
  * @typedef {{dev: string, chain: string, seq: number, last: string, kid: string, route: string, kseqs: Map<string, number>}} Run
  */
 
-const FIXED = { alg: "HPKE-9-KE", enc: "A256GCM", typ: "chaski-1+jwe" };
 const JTI = 22;
 const ROUTE = JTI + 448;
 const EK = ROUTE + 1494;
@@ -63,15 +63,16 @@ export function writeEnvelopes(envelopes, dev) {
 }
 
 /**
- * Return the header of an envelope, or null if it is not canonical JSON. Nothing else is checked.
+ * Return the header of an envelope, or null if it is not a header of SPEC 6.2 in canonical JSON. Nothing else about the
+ * envelope is checked.
  * @param {string} text
- * @returns {JsonObject | null}
+ * @returns {import("./verify.js").Header | null}
  */
 export function readCanonicalHeader(text) {
   try {
     const bytes = decodeBase64url(text.split(".", 1)[0]);
     const header = readObject(bytes);
-    return same(canonical(header), bytes) ? header : null;
+    return isHeader(header) && same(canonical(header), bytes) ? header : null;
   } catch (error) {
     if (error instanceof ProtocolError) return null;
     throw error;
@@ -108,7 +109,7 @@ function rebuild(element, run) {
  */
 function shorten(text, run) {
   const header = readCanonicalHeader(text);
-  if (!header || typeof header.route !== "string") return null;
+  if (!header) return null;
   const { dev, chain, seq, prev, kid, kseq, jti } = header;
   const [route, sealedRoute] = header.route.split(".");
   const follows = chain === run.chain && seq === run.seq + 1 && prev === hash(utf8(run.last));

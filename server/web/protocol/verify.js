@@ -3,7 +3,7 @@
  */
 import { decodeBase64url, hash, readObject, utf8 } from "./encoding.js";
 import { must } from "./errors.js";
-import { check, kidText, halfId, integer, matching, oneOf } from "./json_object.js";
+import { check, kidText, halfId, integer, matching, oneOf, record } from "./json_object.js";
 import { verifyBare } from "./signed.js";
 
 /** @typedef {import("./encoding.js").Bytes} Bytes */
@@ -30,6 +30,14 @@ const MEMBERS = {
   prev: matching(/^([0-9a-f]{64})?$/),
   route: matching(/^[A-Za-z0-9_-]{22}\.[A-Za-z0-9_-]{448}$/),
 };
+
+/**
+ * Whether this has the members of a header, each of its form, and no others (SPEC 6.2).
+ * @param {any} value
+ * @returns {value is Header}
+ */
+export const isHeader = (value) =>
+  record(MEMBERS)(value) && Object.keys(value).length === Object.keys(MEMBERS).length;
 
 /**
  * Return the envelope's identity, whether it can be parsed or not (SPEC 6.1).
