@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import os
 from collections.abc import Callable
 from contextlib import closing
@@ -150,6 +152,19 @@ def test_a_delivery_that_failed_removes_no_receipts_of_the_next_one(
             deliver(office, camp, out)
     assert office.stored() == [], "nothing is sent whose receipts would be lost"
     assert deliver(office, camp, out).is_complete
+
+
+@pytest.mark.parametrize("code", [errno.ENOTSUP, errno.ENOLCK])
+def test_a_stick_whose_file_system_knows_no_locks_takes_receipts_too(
+    office: Office, camp: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int
+) -> None:
+    def refuse(*asked: object) -> None:
+        raise OSError(code, os.strerror(code))
+
+    monkeypatch.setattr(fcntl, "flock", refuse)
+    out = tmp_path / "back"
+    assert deliver(office, camp, out).is_complete
+    assert len(receipted(out)) == 3
 
 
 # Names

@@ -4,6 +4,7 @@
 next piece is sent, so a cut delivery goes on where it was.
 """
 
+import errno
 import fcntl
 import os
 import stat
@@ -223,12 +224,20 @@ def _taken(path: Path) -> SyncError:
 def _lock(file: BinaryIO, path: Path) -> None:
     """Keep other deliveries off the file. Without it, one would remove the file in which another has its receipts."""
     try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        _try_to_lock(file)
         is_there = os.path.samestat(os.fstat(file.fileno()), os.lstat(path))
     except (BlockingIOError, FileNotFoundError):
         is_there = False  # One that ended just now may have removed it.
     if not is_there:
         raise SyncError("courier.in_use", f"another delivery writes to {path}")
+
+
+def _try_to_lock(file: BinaryIO) -> None:
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as problem:
+        if problem.errno not in (errno.ENOTSUP, errno.ENOSYS, errno.ENOLCK):  # A stick's file system may have no locks.
+            raise
 
 
 @contextmanager
