@@ -13,6 +13,7 @@ from sync.tablet.chain_counters import ChainCounters
 from sync.tablet.outbox_database import transaction
 from sync.tablet.outbox_records import StoredEnvelope, SyncResult
 from sync.tablet.sending_order import SendingOrder, WaitingEnvelope, choose_next
+from sync.wire.json_object import HALF_ID
 
 KEPT_AFTER_RECEIPT = 30 * DAY  # SPEC 10: enough time for a server to lose its disk and restore a copy.
 REJECTED_PAUSE = DAY  # A rejected envelope is sent again after this time: the fault may be the server's.
@@ -222,13 +223,13 @@ class EnvelopeStore:
 
     def highest_receipted(self, limit: int) -> dict[str, int]:
         """Return the highest number with a receipt of at most `limit` chains, whether its envelope is still stored or
-        not."""
+        not. A damaged name of a chain would cost the whole request."""
         rows = self._db.execute(
             "SELECT chain, MAX(seq) FROM envelope WHERE state IN ('receipted', 'purged')"
             " GROUP BY chain ORDER BY random() LIMIT ?",
             (limit,),
         )
-        return dict(rows.fetchall())
+        return {chain: last for chain, last in rows if HALF_ID.fullmatch(chain)}
 
     def record_courier_receipts(self, ids: Mapping[str, str], at: int) -> int:
         """Store the outcome of each envelope (by id) that has no receipt yet; return how many.

@@ -51,9 +51,9 @@ class OrderStore:
     def wipe(self, *, complete: bool) -> None:
         """Delete forms, keyring keys, statuses, the drafts' key and the rest of erased envelopes.
 
-        All other envelopes stay, with all that is needed to send them. Only a `complete` wipe, which also left no draft,
-        records its number as done, once a sync has erased all envelopes with a receipt. While a process that reads the
-        store keeps the old log in use, the wipe stays outstanding.
+        All other envelopes stay, with all that is needed to send them. Only a `complete` wipe, which also left no
+        draft, records its number as done, once a sync has erased all envelopes with a receipt. While a process that
+        reads the store keeps the old log in use, the wipe stays outstanding.
         """
         with suppress(sqlite3.OperationalError):  # The deletion then overwrites the log and does not lengthen it.
             self._db.execute("PRAGMA wal_checkpoint(PASSIVE)")

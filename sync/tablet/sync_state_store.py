@@ -99,13 +99,8 @@ class SyncStateStore:
             if renewed:
                 self._envelopes.void_receipts()
                 self._db.execute("UPDATE ended SET reached = 0")
-            sent = [envelope.id for envelope in batch.envelopes]
-            self._envelopes.set_state("pending", [*batch.asked, *sent])
-            self._envelopes.forget_broken(sent)
-            self._envelopes.record_receipts(result)
-            done = {identity for identity, outcome in result.receipts if outcome != "rejected"}
-            self._envelopes.offer_unknown(set(batch.doomed) - done)
-            self._envelopes.offer_again(result.again)
+            self._settle(batch, result)
+            done = [identity for identity, outcome in result.receipts if outcome != "rejected"]
             erased = self._envelopes.erase(done, _erased_before(wiping, min(result.at, result.here)))
             self._record_told(result)
             self._record_events(result)
@@ -124,6 +119,15 @@ class SyncStateStore:
         if copied:
             self._counters.write_checkpoint()
         return erased
+
+    def _settle(self, batch: Batch, result: SyncResult) -> None:
+        """Store the receipts. What has none, or is lost there, is to be sent again."""
+        sent = [envelope.id for envelope in batch.envelopes]
+        self._envelopes.set_state("pending", [*batch.asked, *sent])
+        self._envelopes.forget_broken(sent)
+        self._envelopes.record_receipts(result)
+        self._envelopes.offer_unknown({*batch.doomed} - {identity for identity, _ in result.receipts})
+        self._envelopes.offer_again(result.again)
 
     def record_receipts(self, batch: Batch, receipts: Receipts, told: AuditRow, proof: bytes, *, here: int) -> int:
         """Store the receipts of a refused request (SPEC 11.3 rule 1), the audit row that they name, and their bytes;
