@@ -273,7 +273,7 @@ class Tablet:
         before = self.transport.traffic
         try:
             delivered = deliver(SyncContext(documents, self.outbox, self.transport, self._key, self._clock))
-        finally:  # This runs however far the delivery came. Envelopes without a receipt stay.
+        finally:  # This runs however far the delivery came. Only envelopes that it erased go.
             orders.finish_wipe(self.outbox, *self._wiped_folders)
         updated = self._accept_documents(self._require_certified(), delivered.received)
         self._execute_orders(delivered.orders)
@@ -290,7 +290,7 @@ class Tablet:
             events=tuple(StatusUpdate(jtis.get(event.id, ""), event.status, event.at) for event in delivered.events),
             updated=updated,
             waiting=self.outbox.envelopes.count_by_state()["waiting"],
-            purged=self.outbox.envelopes.purge(delivered.at, self._clock()),
+            purged=delivered.erased,
             traffic=traffic,
             old=documents.trust.is_expired(self._clock()),
             revoked=state.revoked,
@@ -355,7 +355,7 @@ class Tablet:
 
     def take_receipts(self, path: Path) -> TakenReceipts:
         """Take in the receipts for this tablet from a courier file. Raise SyncError `tablet.wiped` during a wipe."""
-        if self.outbox.orders.tablet_state().wiping:  # It would destroy what only a later sync confirms.
+        if self.outbox.orders.tablet_state().wiping:  # Only what a sync confirms may be destroyed.
             raise SyncError("tablet.wiped", WIPING)
         documents = self._require_certified()
         return courier.take_receipts(self.outbox, path, dev=self._key.kid, trust=documents.trust, now=self._clock())

@@ -6,9 +6,11 @@
 import sqlite3
 from collections.abc import Iterable, Mapping
 
+from sync.errors import SyncError
 from sync.tablet.form_selection import FormSelection, VersionRefusal
 from sync.tablet.outbox_database import transaction
 from sync.wire.encoding import strict_json
+from sync.wire.json_object import SHA256_HEX
 
 FORMER = "former"
 """The name under which the former versions are listed."""
@@ -49,8 +51,15 @@ class DocumentStore:
         return bytes(row[0]) if row else None
 
     def former_versions(self) -> dict[str, str]:
-        """Return the hash of the version that was in use before, by form id."""
-        return {form: str(sha) for form, sha in strict_json(self.get(FORMER) or b"{}").items()}
+        """Return the hash of the version that was in use before, by form id.
+
+        The list only saves downloads, so what is damaged in it counts as not there.
+        """
+        try:
+            listed = strict_json(self.get(FORMER) or b"{}")
+        except SyncError:
+            return {}
+        return {form: sha for form, sha in listed.items() if isinstance(sha, str) and SHA256_HEX.fullmatch(sha)}
 
     def list_names(self) -> frozenset[str]:
         """Return the names of all stored documents."""

@@ -1,6 +1,6 @@
 """The sealed envelopes of the tablet's store, and the server's receipts for them.
 
-`sync.tablet.client` calls it. It must never delete an envelope without a receipt.
+`sync.tablet.client` calls it. It must never delete an envelope unless the response at hand has a receipt for it.
 """
 
 import sqlite3
@@ -13,9 +13,12 @@ from sync.tablet.chain_counters import ChainCounters
 from sync.tablet.outbox_database import transaction
 from sync.tablet.outbox_records import StoredEnvelope, SyncResult
 from sync.tablet.sending_order import SendingOrder, WaitingEnvelope, choose_next
+from sync.wire.json_object import HALF_ID
 
 KEPT_AFTER_RECEIPT = 30 * DAY  # SPEC 10: enough time for a server to lose its disk and restore a copy.
 REJECTED_PAUSE = DAY  # A rejected envelope is sent again after this time: the fault may be the server's.
+_WELL_FORMED = "(length(id) = 64 AND id NOT GLOB '*[^0-9a-f]*')"
+"""Whether a server can be asked for an id. One that is damaged would cost the whole request."""
 MAX_BATCH_BYTES = 4 * 1024 * 1024
 COMPRESSED = 0.75
 """The size of an envelope in a request, by that in the store: base64url compresses to its bytes."""
@@ -69,17 +72,30 @@ class EnvelopeStore:
         """Return the screening (jti) of each envelope id, with those of purged envelopes."""
         return dict(self._db.execute("SELECT id, jti FROM envelope").fetchall())
 
-    def purge(self, at: int, here: int) -> int:
-        """Erase envelopes receipted 30 days ago by the server's clock and the tablet's; return how many.
+    def set_aside_damaged(self, is_signed: Callable[[bytes], bool], now: int) -> None:
+        """Count envelopes to send whose bytes are not those of their id as rejected at `now`, the tablet's clock (ms).
 
-        Either clock may be wrong; then the envelope stays too long, never too short. The row stays without the bytes,
-        so that a later status still finds its screening.
+        No server takes such bytes, so they are not sent, and stay for people. The next call looks at them again: the
+        disk may have misread. If the tablet signed the bytes (`is_signed`), the id is damaged, and is put right.
         """
+        rows = self._db.execute(
+            f"SELECT position, id, raw FROM envelope WHERE state IN ('pending', 'rejected')"  # noqa: S608 (a constant)
+            f" OR state <> 'purged' AND NOT {_WELL_FORMED}"
+        ).fetchall()
+        damaged = [(position, raw) for position, identity, raw in rows if envelope_id(raw) != identity]
+        if not damaged:
+            return
         with transaction(self._db):
-            return self._db.execute(
-                "UPDATE envelope SET state = 'purged', raw = x'' WHERE state = 'receipted' AND at < ?",
-                (min(at, here) - KEPT_AFTER_RECEIPT,),
-            ).rowcount
+            for position, raw in damaged:
+                if is_signed(raw):
+                    self._db.execute(
+                        "UPDATE OR IGNORE envelope SET id = ? WHERE position = ?", (envelope_id(raw), position)
+                    )
+                else:
+                    self._db.execute(
+                        "UPDATE envelope SET state = 'rejected', outcome = 'rejected', at = ? WHERE position = ?",
+                        (now, position),
+                    )
 
     # For a courier
 
@@ -111,6 +127,27 @@ class EnvelopeStore:
         """Return the ids of the envelopes that were sent and have no receipt, oldest first."""
         rows = self._db.execute("SELECT id FROM envelope WHERE state = 'sent' ORDER BY position")
         return tuple(row[0] for row in rows)
+
+    def list_doomed(self, before: int, limit: int) -> tuple[str, ...]:
+        """Return the ids of at most `limit` envelopes that were receipted before `before` (ms), the oldest receipts
+        first."""
+        rows = self._db.execute(
+            f"SELECT id FROM envelope WHERE state = 'receipted' AND at < ? AND {_WELL_FORMED}"  # noqa: S608 (a constant)
+            " ORDER BY at, position LIMIT ?",
+            (before, limit),
+        )
+        return tuple(row[0] for row in rows)
+
+    def erase(self, ids: Iterable[str], before: int) -> int:
+        """Erase those of `ids`, for which a response has just brought receipts, whose first receipt is from before
+        `before` (ms); return how many.
+
+        The row stays without the bytes, so that a later status still finds its screening.
+        """
+        return self._db.executemany(
+            "UPDATE envelope SET state = 'purged', raw = x'' WHERE id = ? AND state = 'receipted' AND at < ?",
+            [(identity, before) for identity in ids],
+        ).rowcount
 
     def due_to_send(
         self, now: int, *, limit: int = MAX_ENVELOPES, line_bytes: int = 0, request: int = 0
@@ -167,6 +204,14 @@ class EnvelopeStore:
             "UPDATE envelope SET state = 'pending', outcome = '', at = 0, was_lost = 0 WHERE state <> 'purged'"
         )
 
+    def offer_unknown(self, ids: Iterable[str]) -> None:
+        """Void the receipts of these envelopes: asked for them, the server did not say that it has them."""
+        self._db.executemany(
+            "UPDATE envelope SET state = 'pending', outcome = '', at = 0, was_lost = 1"
+            " WHERE state = 'receipted' AND id = ?",
+            [(identity,) for identity in ids],
+        )
+
     def offer_again(self, again: Mapping[str, Iterable[tuple[int, int]]]) -> None:
         """Void the receipts of envelopes that the server has lost: ranges of numbers by chain. What was purged stays
         lost."""
@@ -178,13 +223,13 @@ class EnvelopeStore:
 
     def highest_receipted(self, limit: int) -> dict[str, int]:
         """Return the highest number with a receipt of at most `limit` chains, whether its envelope is still stored or
-        not."""
+        not. A damaged name of a chain would cost the whole request."""
         rows = self._db.execute(
             "SELECT chain, MAX(seq) FROM envelope WHERE state IN ('receipted', 'purged')"
             " GROUP BY chain ORDER BY random() LIMIT ?",
             (limit,),
         )
-        return dict(rows.fetchall())
+        return {chain: last for chain, last in rows if HALF_ID.fullmatch(chain)}
 
     def record_courier_receipts(self, ids: Mapping[str, str], at: int) -> int:
         """Store the outcome of each envelope (by id) that has no receipt yet; return how many.
@@ -198,11 +243,14 @@ class EnvelopeStore:
         ).rowcount
 
     def record_receipts(self, result: SyncResult) -> None:
-        """Store the outcome of each envelope from a verified response. A delivered one needs no urgency any more."""
+        """Store the outcome of each envelope from a verified response. A delivered one needs no urgency any more.
+
+        A receipt repeated keeps the time of the first one, from which the envelope's last days count.
+        """
         self._db.executemany(
             "UPDATE envelope SET state = ?1, outcome = ?2, at = ?3, was_lost = 0,"
             " urgency = iif(?1 = 'receipted', x'', urgency), arrived = arrived OR ?1 = 'receipted'"
-            " WHERE id = ?4 AND state <> 'purged'",
+            " WHERE id = ?4 AND state <> 'purged' AND NOT (state = 'receipted' AND ?1 = 'receipted')",
             [
                 ("rejected", outcome, result.here, identity)
                 if outcome == "rejected"

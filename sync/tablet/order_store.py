@@ -1,6 +1,7 @@
 """The registrar's orders to this tablet, their progress, and what a wipe deletes from the store.
 
-`sync.tablet.orders` and the tablet call it. A wipe must never delete an envelope without a receipt.
+`sync.tablet.orders` and the tablet call it. A wipe must never delete the bytes of an envelope: a sync erases them, once
+its response has a receipt for it.
 """
 
 import sqlite3
@@ -39,17 +40,25 @@ class OrderStore:
         with transaction(self._db):
             self._db.execute("UPDATE place SET wiping = ?", (number,))
 
-    def wipe(self, *, complete: bool) -> None:
-        """Delete forms, keyring keys, statuses, the drafts' key and the rest of receipted envelopes.
+    def count_unwiped(self) -> int:
+        """Return how many receipted envelopes a wipe has still to erase; 0 without a wipe."""
+        return int(
+            self._db.execute(
+                "SELECT COUNT(*) FROM envelope WHERE state = 'receipted' AND (SELECT wiping FROM place)"
+            ).fetchone()[0]
+        )
 
-        Envelopes without a receipt stay, with all that is needed to send them. Only a `complete` wipe, which also left
-        no draft, records its number as done. While a process that reads the store keeps the old log in use, the wipe
-        stays outstanding.
+    def wipe(self, *, complete: bool) -> None:
+        """Delete forms, keyring keys, statuses, the drafts' key and the rest of erased envelopes.
+
+        All other envelopes stay, with all that is needed to send them. Only a `complete` wipe, which also left no
+        draft, records its number as done, once a sync has erased all envelopes with a receipt. While a process that
+        reads the store keeps the old log in use, the wipe stays outstanding.
         """
         with suppress(sqlite3.OperationalError):  # The deletion then overwrites the log and does not lengthen it.
             self._db.execute("PRAGMA wal_checkpoint(PASSIVE)")
         with transaction(self._db):
-            self._db.execute("DELETE FROM envelope WHERE state IN ('receipted', 'purged')")
+            self._db.execute("DELETE FROM envelope WHERE state = 'purged'")
             self._db.execute("DELETE FROM event")
             self._db.execute("DELETE FROM draft_key")
             self._db.execute("DELETE FROM in_use")
@@ -57,7 +66,7 @@ class OrderStore:
             self._db.execute("DELETE FROM held WHERE name LIKE 'bundle/%' OR name LIKE 'key/%'")
             self._db.execute("DELETE FROM held WHERE name IN ('former', 'download')")
         clean = leave_no_log(self._db, self._path)
-        if complete and clean:
+        if complete and clean and not self.count_unwiped():
             with transaction(self._db):
                 self._db.execute("UPDATE place SET orders = wiping, wiping = 0, wiped = 1")
 

@@ -37,11 +37,17 @@ class StatusUpdate:
 
 @dataclass(frozen=True)
 class Batch:
-    """The contents of one request: its number, its envelopes, and ids sent before without a receipt."""
+    """The contents of one request: its number, its envelopes, and ids sent before without a receipt.
+
+    `doomed` are ids of receipted envelopes that are to be erased, if the response names them again. `size` is the
+    number of envelopes that a request may have; 0 = as stored.
+    """
 
     number: int
     asked: tuple[str, ...]
     envelopes: tuple[StoredEnvelope, ...]
+    doomed: tuple[str, ...] = ()
+    size: int = 0
 
 
 @dataclass(frozen=True)

@@ -4,15 +4,18 @@
 carries out after the delivery. It stores other documents of a response unread, until the caller accepts them.
 """
 
+import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 
 from sync.documents import receipt, trust
 from sync.documents.receipt import ReceiptItem, Receipts
 from sync.documents.signed import Document
 from sync.documents.trust import Trust
+from sync.envelope.verify import parse_envelope, verify_envelope
 from sync.errors import SyncError
 from sync.exchange.connections import UnreachableError
 from sync.exchange.messages import (
@@ -35,7 +38,7 @@ from sync.exchange.messages import (
 )
 from sync.exchange.transport import RefusedError, Reply, Transport
 from sync.exchange.trust_chain import fetch_trusts
-from sync.keys.key_pairs import SigningKey, key_id
+from sync.keys.key_pairs import SigningKey, VerifyKey, key_id
 from sync.tablet import orders
 from sync.tablet.line_capacity import bearable_bytes, measure_rate
 from sync.tablet.outbox import Outbox
@@ -56,13 +59,15 @@ NO_SPACE = ("storage.quota", "storage.full")
 class DeliveryResult:
     """The number of envelopes sent, all receipts and events received, and the documents that are not accepted yet.
 
-    `orders` and `at`, the server's clock (ms), are those of the last response. `failure` ended the delivery after some
+    `erased` is how many envelopes were erased since the responses receipted them once more. `orders` and `at`, the
+    server's clock (ms), are those of the last response. `failure` ended the delivery after some
     response, or the server has no space for the envelopes that wait. The caller raises it after the documents and
     orders: a line that breaks off one envelope each time must not keep back these.
     """
 
     received: ReceivedDocuments
     sent: int = 0
+    erased: int = 0
     receipts: list[ReceiptItem] = field(default_factory=list)
     events: list[Event] = field(default_factory=list)
     orders: tuple[Document, ...] = ()
@@ -115,10 +120,12 @@ def _exchange(context: SyncContext, result: DeliveryResult) -> None:
     """Make the requests of a delivery, and add to `result` what each response brings.
 
     A refusal has receipts too: no copied key can keep screenings back. In one sync the tablet proves once what it was
-    told, and offers once what the server lost (SPEC 11.3 rule 10). Without space there the next request has none.
+    told, and offers once what the server lost (SPEC 11.3 rule 10). Without space there the next request has none. A
+    wipe goes on as long as each request erases something.
     """
-    proof, repaired, proved, offered = b"", False, False, False
+    proof, repaired, proved, offered, unwiped = b"", False, False, False, sys.maxsize
     for left in reversed(range(MAX_ROUNDS)):
+        context.outbox.envelopes.set_aside_damaged(partial(_is_signed, context.key.public), context.clock())
         held = context.outbox.sync_state.load().proof  # The response may begin another generation, with other receipts.
         most = 0 if result.failure else MAX_ENVELOPES
         batch = context.outbox.sync_state.next_batch(context.clock(), most=most)
@@ -128,19 +135,22 @@ def _exchange(context: SyncContext, result: DeliveryResult) -> None:
             if refused.code in NO_SPACE and batch.envelopes and left:
                 result.failure = refused
                 continue
-            items = _recover(context, batch, refused, again=repaired)
+            items = _recover(context, batch, refused, result, again=repaired)
             if items is None or not left:
                 raise
             repaired = not items
             result.sent += len(batch.envelopes) if items else 0
-            result.receipts += items
             continue
         repaired, proved = False, proved or bool(proof)
         proof = held if answer.response.prove and not proved else b""
-        context.outbox.sync_state.record_answer(answer.batch, _sync_result(context, answer, offered=offered))
+        result.erased += context.outbox.sync_state.record_answer(
+            answer.batch, _sync_result(context, answer, offered=offered)
+        )
         offered = offered or bool(answer.response.again)
         _add_response(context, result, answer)
+        wiping, unwiped = unwiped, context.outbox.orders.count_unwiped()
         more = proof or answer.response.more or context.outbox.sync_state.has_more(context.clock())
+        more = more or 0 < unwiped < wiping
         if _is_stuck(answer) or result.failure or not more:
             return
 
@@ -153,9 +163,23 @@ def _add_response(context: SyncContext, result: DeliveryResult, answer: _Verifie
     with suppress(SyncError):  # An error in an order is raised only after the last screening is delivered.
         orders.record(response.orders, context.documents.trust, context.key.kid, context.outbox)
     result.sent += len(answer.batch.envelopes)
-    result.receipts += answer.items
+    result.receipts += _list_news(answer.batch, answer.items)
     result.events += response.events
     result.orders, result.at = response.orders, response.at
+
+
+def _list_news(batch: Batch, items: Iterable[ReceiptItem]) -> list[ReceiptItem]:
+    """Return the receipts without those that only confirm earlier ones."""
+    return [item for item in items if item.id not in batch.doomed]
+
+
+def _is_signed(key: VerifyKey, raw: bytes) -> bool:
+    """Whether the tablet with this key signed the bytes as an envelope."""
+    try:
+        verify_envelope(parse_envelope(raw), key)
+    except SyncError:
+        return False
+    return True
 
 
 def _is_stuck(answer: _VerifiedAnswer) -> bool:
@@ -166,9 +190,11 @@ def _is_stuck(answer: _VerifiedAnswer) -> bool:
 
 
 def _recover(
-    context: SyncContext, batch: Batch, refused: RefusedError, *, again: bool
+    context: SyncContext, batch: Batch, refused: RefusedError, result: DeliveryResult, *, again: bool
 ) -> tuple[ReceiptItem, ...] | None:
     """Repair a refused request; return the receipts that came with the refusal, or None if it cannot be repaired.
+
+    They are added to `result`.
 
     Two cases can be repaired: the server lost our certificate and gets it once, or a signed refusal names the number
     to go on from. `again`: the request before this one was repaired too, without a receipt.
@@ -193,7 +219,10 @@ def _recover(
         context.outbox.sync_state.return_batch(batch)
     elif refusal.receipts is not None:
         proof = refusal.receipts.to_bytes()
-        context.outbox.sync_state.record_receipts(batch, receipts, _last_row(receipts), proof, here=context.clock())
+        result.erased += context.outbox.sync_state.record_receipts(
+            batch, receipts, _last_row(receipts), proof, here=context.clock()
+        )
+        result.receipts += _list_news(batch, receipts.items)
     context.outbox.sync_state.renumber(refusal.last)
     return receipts.items if receipts else ()
 
@@ -256,7 +285,7 @@ def _build_request(context: SyncContext, batch: Batch, proof: bytes, received: R
         orders=place.orders,
         generation=place.generation,
         cursor=place.cursor,
-        pending=batch.asked,
+        pending=(*batch.asked, *batch.doomed),
         envelopes=tuple(envelope.raw for envelope in batch.envelopes),
         inventory_digest=_inventory_digest(documents),
         inventory={} if place.inventory == _inventory_digest(documents) else limit_inventory(documents.versions),

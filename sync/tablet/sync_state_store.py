@@ -7,15 +7,22 @@ import sqlite3
 
 from sync.documents.courier_receipt import CourierReceipts
 from sync.documents.receipt import Receipts
+from sync.envelope.verify import envelope_id
 from sync.exchange.messages import MAX_ENDED, MAX_ENVELOPES, MAX_RECEIPTED, AuditRow
 from sync.tablet.chain_counters import ChainCounters
-from sync.tablet.envelope_store import EnvelopeStore
+from sync.tablet.envelope_store import KEPT_AFTER_RECEIPT, EnvelopeStore
 from sync.tablet.line_capacity import bearable_bytes
 from sync.tablet.outbox_database import transaction
-from sync.tablet.outbox_records import Batch, StatusUpdate, SyncResult, SyncState
+from sync.tablet.outbox_records import Batch, StatusUpdate, StoredEnvelope, SyncResult, SyncState
 
 SENT_TWICE_BYTES = 12_000
 """A larger envelope is not sent again without a question: sending it costs more than the question's round trip."""
+QUESTION_BYTES = 50
+"""What a question for one envelope and its receipt add to a request and its response, compressed."""
+SHARE_OF_QUESTIONS = 8
+"""Beside envelopes, questions that can wait may take this part of what the line bears."""
+ALWAYS = 2**62
+"""A time after all others."""
 
 
 class SyncStateStore:
@@ -28,27 +35,35 @@ class SyncStateStore:
         """Take a request number and at most `most` envelopes to send, and store both before anything is sent.
 
         After a request without a response, the next one asks which ids arrived, and carries one envelope (SPEC 11.3
-        rules 2 and 3). A large one that may have arrived is asked for first.
+        rules 2 and 3). A large one that may have arrived is asked for first. Every other request asks for envelopes
+        that are to be erased too. So that a line that does not bear the questions gets few of them next, such a request
+        counts as lost until it is answered.
         """
         with transaction(self._db):
-            number, size, rate = self._db.execute("SELECT request + 1, batch, rate FROM place").fetchone()
+            number, size, rate, wiping = self._db.execute(
+                "SELECT request + 1, batch, rate, wiping FROM place"
+            ).fetchone()
             unanswered = self._envelopes.sent_ids()
             size = 1 if unanswered else size
             limit, line = min(size, most), bearable_bytes(rate)
             envelopes = self._envelopes.due_to_send(now, limit=limit, line_bytes=line, request=number)
-            envelopes = tuple(each for each in envelopes if each.state != "sent" or len(each.raw) <= SENT_TWICE_BYTES)
+            envelopes = tuple(each for each in envelopes if each.state != "sent" or _may_be_sent_twice(each))
             sent = [envelope.id for envelope in envelopes]
             self._envelopes.set_state("sent", sent)
             if len(sent) == 1:  # Of several it is not known which one the line did not bear.
                 self._envelopes.count_broken(sent[0], 1)
-            self._db.execute("UPDATE place SET request = ?, batch = ?", (number, size))
+            share = line // (QUESTION_BYTES * (SHARE_OF_QUESTIONS if sent else 1))
+            before, questions = _erased_before(wiping, now), min(size, max(1, share) if line else size)
+            doomed = () if unanswered else self._envelopes.list_doomed(before, questions)
+            self._db.execute("UPDATE place SET request = ?, batch = ?", (number, 1 if doomed else size))
         self._counters.write_checkpoint()
         asked = [identity for identity in unanswered if identity not in sent]
-        return Batch(number, tuple(asked[:MAX_ENVELOPES]), envelopes)
+        return Batch(number, tuple(asked[:MAX_ENVELOPES]), envelopes, doomed, size)
 
     def return_batch(self, batch: Batch) -> None:
         """Undo `next_batch`: the server has stored nothing of it. The number stays used."""
         with transaction(self._db):
+            self._db.execute("UPDATE place SET batch = ?", (batch.size,))
             for envelope in batch.envelopes:
                 self._envelopes.set_state("sent" if envelope.state == "sent" else "pending", [envelope.id])
             if len(batch.envelopes) == 1:
@@ -65,29 +80,31 @@ class SyncStateStore:
             self._db.execute("UPDATE place SET request = ?", (last,))
         self._counters.write_checkpoint()
 
-    def record_answer(self, batch: Batch, result: SyncResult) -> None:
-        """Store a verified response to `batch` in one transaction.
+    def record_answer(self, batch: Batch, result: SyncResult) -> int:
+        """Store a verified response to `batch` in one transaction. Return how many envelopes it erased.
 
         Envelopes that were sent or asked for and have no receipt are sent again. A new generation means that the
         server's database may have lost data. Then earlier receipts are void, the cursor starts again, and all stored
         envelopes are sent again.
+
+        An envelope is erased if this response has a receipt for it and its first one is 30 days old by the server's
+        clock and the tablet's, or a wipe is unfinished. One of the clocks may be wrong; then it stays too long.
         """
         with transaction(self._db):
-            generation, size, chain, seq = self._db.execute(
-                "SELECT generation, batch, chain, seq FROM place"
+            generation, size, chain, seq, wiping = self._db.execute(
+                "SELECT generation, batch, chain, seq, wiping FROM place"
             ).fetchone()
+            size = batch.size or size
             renewed = generation not in ("", result.generation)
             if renewed:
                 self._envelopes.void_receipts()
                 self._db.execute("UPDATE ended SET reached = 0")
-            sent = [envelope.id for envelope in batch.envelopes]
-            self._envelopes.set_state("pending", [*batch.asked, *sent])
-            self._envelopes.forget_broken(sent)
-            self._envelopes.record_receipts(result)
-            self._envelopes.offer_again(result.again)
+            self._settle(batch, result)
+            done = [identity for identity, outcome in result.receipts if outcome != "rejected"]
+            erased = self._envelopes.erase(done, _erased_before(wiping, min(result.at, result.here)))
             self._record_told(result)
             self._record_events(result)
-            grown = min(size * 2, MAX_ENVELOPES) if batch.envelopes else size
+            grown = min(size * 2, MAX_ENVELOPES) if batch.envelopes or batch.doomed else size
             self._db.execute(
                 "UPDATE place SET batch = ?, rate = COALESCE(NULLIF(?, 0), rate), generation = ?, cursor = ?,"
                 " inventory = ?",
@@ -101,10 +118,20 @@ class SyncStateStore:
             )
         if copied:
             self._counters.write_checkpoint()
+        return erased
 
-    def record_receipts(self, batch: Batch, receipts: Receipts, told: AuditRow, proof: bytes, *, here: int) -> None:
+    def _settle(self, batch: Batch, result: SyncResult) -> None:
+        """Store the receipts. What has none, or is lost there, is to be sent again."""
+        sent = [envelope.id for envelope in batch.envelopes]
+        self._envelopes.set_state("pending", [*batch.asked, *sent])
+        self._envelopes.forget_broken(sent)
+        self._envelopes.record_receipts(result)
+        self._envelopes.offer_unknown({*batch.doomed} - {identity for identity, _ in result.receipts})
+        self._envelopes.offer_again(result.again)
+
+    def record_receipts(self, batch: Batch, receipts: Receipts, told: AuditRow, proof: bytes, *, here: int) -> int:
         """Store the receipts of a refused request (SPEC 11.3 rule 1), the audit row that they name, and their bytes;
-        `here` is the tablet's clock (ms)."""
+        `here` is the tablet's clock (ms). Return how many envelopes it erased."""
         place = self.load()
         result = SyncResult(
             receipts.generation,
@@ -117,7 +144,7 @@ class SyncStateStore:
             told=told,
             proof=proof,
         )
-        self.record_answer(batch, result)
+        return self.record_answer(batch, result)
 
     def record_courier_receipts(self, receipts: CourierReceipts, *, here: int) -> int:
         """Store the receipts that a courier brought (SPEC 11.5); return how many envelopes they settle. `here` is the
@@ -177,3 +204,14 @@ class SyncStateStore:
             "SELECT jti, status, event.at FROM event JOIN envelope USING (id) ORDER BY event.at, position"
         )
         return tuple(StatusUpdate(*row) for row in rows)
+
+
+def _may_be_sent_twice(envelope: StoredEnvelope) -> bool:
+    """Whether an envelope that may have arrived is sent again without a question. Of damaged bytes no server has the
+    receipt: only the question can find that the sound ones arrived."""
+    return len(envelope.raw) <= SENT_TWICE_BYTES and envelope_id(envelope.raw) == envelope.id
+
+
+def _erased_before(wiping: int, now: int) -> int:
+    """Return the time before which an envelope must have its receipt to be erased."""
+    return ALWAYS if wiping else now - KEPT_AFTER_RECEIPT
