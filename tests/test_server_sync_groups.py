@@ -25,14 +25,16 @@ from server.flows.intake.storage_budget import StorageBudget
 from server.flows.operations import audit
 from server.flows.trust import enrolment
 from server.problems import Problem
-from support.databases import writing_connection
+from support.databases import edit_by_hand, writing_connection
 from support.hostile_server import post_message, send_bytes
 from support.intake import ROUTE, Field, Tablet, run_servers
 from support.waiting import PATIENCE
+from sync.documents import receipt
 from sync.durations import MINUTE
 from sync.envelope.route import codes
 from sync.envelope.verify import envelope_id, parse_envelope
 from sync.errors import SyncError
+from sync.exchange import messages
 from sync.exchange.messages import PATH, AuditRow, Message
 from sync.keys.key_pairs import RouteKey, SigningKey
 
@@ -139,7 +141,8 @@ class Traffic:
             "receipted": {sent.tablet.chain: draws.randint(1, sent.tablet.seq + 2)},
             "told": AuditRow(draws.randint(1, 40), "A" * 22),
         }.items():
-            if draws.random() < (0.7 if name in ("trust", "registry", "generation") else 0.01):
+            often = {"pending": 0.2}.get(name, 0.01)
+            if draws.random() < (0.7 if name in ("trust", "registry", "generation") else often):
                 members[name] = value
         return members
 
@@ -190,6 +193,13 @@ def answer_together(field: Field, group: list[Message]) -> list[tuple[Any, ...] 
         field.services.db, group, keys=field.services.keys, rulebook=rulebook, now=field.now, budget=BUDGET
     )
     return [(answer.message, tuple(answer.items)) if answer else None for answer in answers]
+
+
+def receipted(field: Field, tablet: Tablet, answer: tuple[Any, ...]) -> list[str]:
+    """Return the ids in the verified receipts of an answer."""
+    response = messages.read_response(answer[0], field.trust.servers, dev=tablet.key.kid, n=tablet.n)
+    assert response.receipts is not None
+    return [item.id for item in receipt.accept(response.receipts, field.trust, dev=tablet.key.kid, n=tablet.n).items]
 
 
 def dump(field: Field) -> dict[str, list[tuple[Any, ...]]]:
@@ -250,6 +260,29 @@ def test_requests_that_break_are_left_and_the_others_are_answered(
     assert [answer is None for answer in answers] == [False, True] * 4 + [False]
     assert field.rows("select count(*) from envelopes") == [(5,)]
     assert audit.verify_chain(field.services.db).faults == ()
+
+
+@pytest.mark.parametrize(("asked", "together"), [(1, True), (20, True), (21, False)])
+def test_few_envelopes_about_to_be_erased_are_looked_at_in_a_group(field: Field, asked: int, together: bool) -> None:
+    tablet, other = field.tablet(), field.tablet()
+    stored = [field.envelope(tablet) for _ in range(asked)]
+    field.push(tablet, *stored)
+    pending = tuple(map(envelope_id, stored))
+    answers = answer_together(field, [field.message(tablet, pending=pending), field.message(other)])
+    assert [answer is not None for answer in answers] == [together, True]
+    if answers[0] is not None:
+        assert receipted(field, tablet, answers[0]) == list(pending)
+
+
+def test_a_damaged_envelope_about_to_be_erased_gets_no_receipt_in_a_group(field: Field) -> None:
+    tablet = field.tablet()
+    good, bad = field.envelope(tablet), field.envelope(tablet)
+    field.push(tablet, good, bad)
+    edit_by_hand(field.world.config.database, "update envelopes set body = zeroblob(size) where seq = 2")
+    (answer,) = answer_together(field, [field.message(tablet, pending=(envelope_id(bad), envelope_id(good)))])
+    assert answer is not None
+    assert receipted(field, tablet, answer) == [envelope_id(good)]
+    assert field.rows("select envelope from damaged_envelopes") == [(envelope_id(bad),)]
 
 
 class FailingStatement:

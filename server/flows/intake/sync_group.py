@@ -22,6 +22,9 @@ from sync.exchange import messages
 from sync.exchange.messages import Message
 
 _log = logging.getLogger("chaski")
+MOST_PENDING = 20
+"""The most envelopes whose receipt a request that is answered together may ask for: those that a tablet is about to
+erase, at each sync a few."""
 
 
 @dataclass(frozen=True)
@@ -68,11 +71,11 @@ def _read_usual(
     except Exception:  # noqa: BLE001 (answered alone, it gets its problem)
         return None
     request = call.request
-    reports = request.proof or request.refused or request.ended or request.orders or request.pending
-    is_usual = not reports and all(
-        arrival.envelope is not None and arrival.envelope.header.dev == call.dev for arrival in call.arrivals
-    )
-    return call if is_usual else None
+    reports = request.proof or request.refused or request.ended or request.orders
+    # The stored bytes of what is pending are read and hashed, while the others wait.
+    is_usual = not reports and len(request.pending) <= MOST_PENDING
+    is_own = all(arrival.envelope is not None and arrival.envelope.header.dev == call.dev for arrival in call.arrivals)
+    return call if is_usual and is_own else None
 
 
 def _apply_together(db: Database, calls: Mapping[int, Call], keys: ServerKeys, now: int) -> dict[int, Applied]:
