@@ -81,7 +81,7 @@ class EnvelopeStore:
         rows = self._db.execute(
             f"SELECT position, id, raw FROM envelope WHERE state IN ('pending', 'rejected')"  # noqa: S608 (a constant)
             f" OR state <> 'purged' AND NOT {_WELL_FORMED}"
-        ).fetchall()
+        )
         damaged = [(position, raw) for position, identity, raw in rows if envelope_id(raw) != identity]
         if not damaged:
             return
