@@ -122,17 +122,26 @@ JOBS = (
 
 
 def run_job(job: Job, db: Database, config: Config, now: int) -> int:
-    """Run a job now and record the run. Returns the job's count. The scheduler and `chaski jobs run` call this."""
-    done = job.run(db, config, now)
+    """Run a job now and record the run. Returns the job's count. The scheduler and `chaski jobs run` call this.
+
+    A job that fails may have erased something before, and a run counts only when what it erased is gone.
+    """
+    try:
+        done = job.run(db, config, now)
+    finally:
+        if job.erases:  # Also if nothing was erased: others delete too, and a reader may have held the log before.
+            _remove_remains(job, db, now)
     with db.write() as w:
         job_runs.record_run(w, JobRun(job.name, now, done))
-    if job.erases:  # Also if nothing was erased: others delete too, and a reader may have held the log before.
-        try:
-            erasing.remove_remains(db, job.rebuilds, now=now)
-        finally:
-            db.truncate_log()
     _log.log(logging.INFO if done else logging.DEBUG, "job", extra={"fields": {"job": job.name, "done": done}})
     return done
+
+
+def _remove_remains(job: Job, db: Database, now: int) -> None:
+    try:
+        erasing.remove_remains(db, job.rebuilds, now=now)
+    finally:
+        db.truncate_log()
 
 
 def list_stopped_jobs(db: Database, now: int, started: int) -> list[str]:
