@@ -45,6 +45,8 @@ async def seconds_to_read(size: int, part: int) -> float:
     scope |= {"client": ("127.0.0.1", 1), "headers": [(b"content-length", str(size).encode())]}
 
     async def receive() -> MutableMapping[str, Any]:
+        if not left[0]:
+            await asyncio.Event().wait()  # The connection stays.
         left[0] -= 1
         return {"type": "http.request", "body": b"x" * part, "more_body": left[0] > 0}
 
