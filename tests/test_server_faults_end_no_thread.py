@@ -1,4 +1,4 @@
-"""One fault, such as a full memory, ends none of the loops that a server lives by, and leaves nobody without an answer."""
+"""One fault, such as a full memory, ends no thread of the server for good, and leaves nobody without an answer."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ from typing import Any
 import pytest
 import uvloop
 
-from conftest import World
 from server import app
 from server.api import sync_queue, sync_thread
 from server.api.sync_thread import SyncThread
@@ -94,14 +93,16 @@ def test_an_answer_that_finds_no_memory_is_handed_over_again(
 def test_a_server_whose_sync_thread_has_ended_is_not_healthy(
     field: Field, monkeypatch: pytest.MonkeyPatch, fault: type[BaseException]
 ) -> None:
-    def end(_: SyncThread) -> None:
-        raise fault
+    class Ends(threading.Thread):
+        def run(self) -> None:
+            raise fault
 
-    monkeypatch.setattr(SyncThread, "_run", end)
     monkeypatch.setattr(threading, "excepthook", lambda _: None)
     client = tablet_api(field.services).test_client()
     assert client.get("/healthz").status_code == 200
-    thread = SyncThread(field.services)
+    with monkeypatch.context() as patch:
+        patch.setattr(threading, "Thread", Ends)
+        thread = SyncThread(field.services)
     thread.start()
     wait_until(lambda: client.get("/healthz").status_code == 503, "it is healthy")
     answer = client.get("/healthz").get_json()
