@@ -81,7 +81,8 @@ class WholeRequests:
     async def answer(self, scope: Scope, body: bytes, send: Send, gone: Ended) -> None:
         """Answer a complete request in a worker thread, unless its connection ends while it waits for one."""
         place = asyncio.ensure_future(self._places.acquire())
-        if await _is_gone_before(gone, place):
+        await asyncio.wait((gone, place), return_when=asyncio.FIRST_COMPLETED)
+        if not place.done():
             place.cancel()
             return
         try:
@@ -126,15 +127,15 @@ class TabletRequests(WholeRequests):
     async def _answer_sync(self, message: Message, gone: Ended) -> Message | None:
         """Return the sync thread's answer; None: it has to be answered alone, if its connection has not ended."""
         waiting = self._syncs.put(message, asyncio.get_running_loop())
-        if await _is_gone_before(gone, waiting.answered) and self._syncs.forget(waiting):
-            return None
-        return await waiting.answered
 
+        def forget(_: object) -> None:
+            if self._syncs.forget(waiting):
+                waiting.answered.set_result(None)
 
-async def _is_gone_before(gone: Ended, awaited: asyncio.Future[Any]) -> bool:
-    """Wait, and return True if a connection ended before what its request waits for came."""
-    await asyncio.wait((gone, awaited), return_when=asyncio.FIRST_COMPLETED)
-    return not awaited.done()
+        gone.add_done_callback(forget)
+        answered = await waiting.answered
+        gone.remove_done_callback(forget)
+        return answered
 
 
 async def _read_body(receive: Receive) -> bytes | None:
