@@ -47,7 +47,7 @@ from sync.errors import SyncError
 # After `stop`, the server waits this long for requests in progress (seconds).
 _STOP_SECONDS = 10
 # How often memory that was freed is given back to the system (seconds): it takes some milliseconds after a rush.
-_TRIM_SECONDS = 10
+TRIM_SECONDS = 10
 # The interpreter's switch interval (seconds). Most requests take less than Python's default of 5 ms, so a thread that
 # returns from the disk or the network would wait that long again and again.
 _SWITCH_SECONDS = 0.002
@@ -190,6 +190,7 @@ class Server:
         self.services = services
         self._loop: asyncio.AbstractEventLoop | None = None
         self._stopping, self._woken = False, asyncio.Event()
+        self._offset, self._trimmed = _clock_offset_ms(), time.monotonic()
         config, threads = services.config, services.config.threads
         self._syncs = SyncThread(services)
         self._apps = (
@@ -226,18 +227,13 @@ class Server:
         self._loop = asyncio.get_running_loop()
         for listener in self._listeners:
             listener.start()
-        offset, trimmed = _clock_offset_ms(), time.monotonic()
         while not self._stopping:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._woken.wait(), 1)
-            for listener in self._listeners:
-                listener.maintain()
-            if abs(_clock_offset_ms() - offset) > _CLOCK_STEP_MS:
-                offset = _clock_offset_ms()
-                reschedule_jobs(scheduler)
-            if time.monotonic() >= trimmed + _TRIM_SECONDS:
-                _give_memory_back()
-                trimmed = time.monotonic()
+            try:
+                await self._maintain(scheduler)
+            except Exception:  # noqa: BLE001 (tried again in a second; the APIs must go on)
+                _log.exception("maintenance failed")
         for listener in self._listeners:
             listener.stop_accepting()
         until = time.monotonic() + _STOP_SECONDS
@@ -245,6 +241,18 @@ class Server:
             await asyncio.sleep(0.05)
         for listener in self._listeners:
             listener.close()
+
+    async def _maintain(self, scheduler: BackgroundScheduler) -> None:
+        """Do what is due once a second."""
+        for listener in self._listeners:
+            listener.maintain()
+        if abs(_clock_offset_ms() - self._offset) > _CLOCK_STEP_MS:
+            self._offset = _clock_offset_ms()
+            reschedule_jobs(scheduler)
+        if time.monotonic() >= self._trimmed + TRIM_SECONDS:
+            self._trimmed = time.monotonic()
+            # In a thread of its own: it may take 100 ms, in which nobody would be answered.
+            await asyncio.to_thread(give_memory_back)
 
     def stop(self) -> None:
         """Make `run` end. Safe to call from a signal handler and from another thread."""
@@ -254,7 +262,7 @@ class Server:
                 self._loop.call_soon_threadsafe(self._woken.set)
 
 
-def _give_memory_back() -> None:
+def give_memory_back() -> None:
     """Give memory that was freed after a rush back to the system. Only glibc can; elsewhere it does nothing."""
     with contextlib.suppress(AttributeError, OSError):
         ctypes.CDLL(None).malloc_trim(0)

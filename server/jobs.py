@@ -122,14 +122,19 @@ JOBS = (
 
 
 def run_job(job: Job, db: Database, config: Config, now: int) -> int:
-    """Run a job now and record the run. Returns the job's count. The scheduler and `chaski jobs run` call this."""
-    done = job.run(db, config, now)
-    with db.write() as w:
-        job_runs.record_run(w, JobRun(job.name, now, done))
-    if job.erases:  # Also if nothing was erased: others delete too, and a reader may have held the log before.
+    """Run a job now and record the run. Returns the job's count. The scheduler and `chaski jobs run` call this.
+
+    A job that fails may have erased something before, and a run counts only when nothing remains of that in a table.
+    """
+    try:
         try:
-            erasing.remove_remains(db, job.rebuilds, now=now)
+            done = job.run(db, config, now)
         finally:
+            erasing.remove_remains(db, job.rebuilds, now=now)
+        with db.write() as w:
+            job_runs.record_run(w, JobRun(job.name, now, done))
+    finally:
+        if job.erases:  # Also if nothing was erased: others delete too, and a reader may have held the log before.
             db.truncate_log()
     _log.log(logging.INFO if done else logging.DEBUG, "job", extra={"fields": {"job": job.name, "done": done}})
     return done
@@ -144,7 +149,9 @@ def list_stopped_jobs(db: Database, now: int, started: int) -> list[str]:
 
 def start_scheduler(db: Database, config: Config, clock: Callable[[], int]) -> BackgroundScheduler:
     """Start the scheduler with all jobs. The caller must shut it down."""
-    scheduler = BackgroundScheduler(timezone="UTC", job_defaults={"coalesce": True, "max_instances": 1})
+    # A late run is not left out, which is the scheduler's default after one second on a busy machine.
+    defaults = {"coalesce": True, "max_instances": 1, "misfire_grace_time": None}
+    scheduler = BackgroundScheduler(timezone="UTC", job_defaults=defaults)
     for job in JOBS:
         scheduler.add_job(
             lambda job=job: run_job(job, db, config, clock()),

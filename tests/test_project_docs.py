@@ -206,7 +206,7 @@ def test_every_job_is_described_and_none_is_invented() -> None:
 
 def test_every_log_event_is_described_and_none_is_invented() -> None:
     sources = (path.read_text(encoding="utf-8") for path in (ROOT / "server").rglob("*.py"))
-    written = {event for text in sources for event in re.findall(r'_log\.\w+\([^"\n]*\s*"([^"]+)"', text)}
+    written = {event for text in sources for event in re.findall(r'(?:_log\.\w+|_attempt)\([^"\n]*\s*"([^"]+)"', text)}
     rows = re.findall(r"^  \| (`.+?`) \|", section(OPERATIONS, "Looking after a server"), re.MULTILINE)
     described = {event for row in rows for event in re.findall(r"`([^`]+)`", row)} - {"event"}
     assert described == written

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from click.testing import CliRunner
@@ -11,11 +13,14 @@ from click.testing import CliRunner
 from conftest import FOUNDED, World
 from server import jobs
 from server.cli.main import main
-from server.database.connection import Database
+from server.database.connection import Database, DatabaseBusyError
+from server.database.sqlite import log_of
 from server.flows.intake import gaps
+from server.flows.operations import erasing
 from server.jobs import JOBS, Job, start_scheduler
 from server.store import jobs as job_store
 from support.intake import Field, open_field
+from support.waiting import wait_until
 from sync.durations import DAY
 
 
@@ -38,6 +43,15 @@ def test_the_scheduler_runs_every_job_of_the_table_and_no_other(world: World, wo
     for each in scheduler.get_jobs():
         each.func()
     assert job_store.last_runs(world_db.read()).keys() == {job.name for job in JOBS}
+    scheduler.shutdown()
+
+
+@pytest.mark.parametrize("late", [timedelta(seconds=5), timedelta(hours=3)])
+def test_a_job_that_comes_late_on_a_busy_machine_still_runs(world: World, world_db: Database, late: timedelta) -> None:
+    scheduler = start_scheduler(world_db, world.config, lambda: FOUNDED)
+    for each in scheduler.get_jobs():
+        each.modify(next_run_time=datetime.now(UTC) - late)
+    wait_until(lambda: len(job_store.last_runs(world_db.read())) == len(JOBS), "a job was left out")
     scheduler.shutdown()
 
 
@@ -83,3 +97,41 @@ def test_a_gap_that_is_missing_on_the_work_list_is_added_again(field: Field) -> 
         w.execute("delete from work_items")
     gaps.update_all_gaps(db, now=field.now)
     assert on_the_list(field) == [("seq.2", True)]
+
+
+@pytest.mark.parametrize("name", ["routes", "sign_ins"])
+def test_a_job_that_fails_midway_leaves_nothing_in_the_log_of_what_it_erased(
+    field: Field, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    db, said = field.services.db, b"what a person said in confidence"
+    with db.write() as w:
+        w.execute("create table confided (words blob) strict")
+        w.execute("insert into confided (words) values (?)", [said])
+
+    def erase_and_fail(db: Database, config: object, now: int) -> int:
+        with db.write() as w:
+            w.execute("delete from confided")
+        raise DatabaseBusyError
+
+    job = replace(next(each for each in JOBS if each.name == name), run=erase_and_fail)
+    log = log_of(field.world.config.database)
+    assert said in log.read_bytes()
+    with pytest.raises(DatabaseBusyError):
+        jobs.run_job(job, db, field.world.config, field.now)
+    assert said not in log.read_bytes()
+    assert said not in field.world.config.database.read_bytes()
+    assert job.name not in job_store.last_runs(db.read())
+
+
+@pytest.mark.parametrize("fault", [DatabaseBusyError, OSError])
+def test_a_job_whose_remains_could_not_be_removed_counts_as_failed(
+    field: Field, monkeypatch: pytest.MonkeyPatch, fault: type[Exception]
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise fault
+
+    monkeypatch.setattr(erasing, "remove_remains", fail)
+    for job in JOBS:
+        with pytest.raises(fault):
+            jobs.run_job(job, field.services.db, field.world.config, field.now)
+    assert job_store.last_runs(field.services.db.read()) == {}

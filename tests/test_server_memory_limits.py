@@ -8,16 +8,17 @@ import select
 import socket
 import threading
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, MutableMapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager, contextmanager
 from typing import Any
 
 import pytest
 from flask import Flask
 
 from server import listener
-from server.api.asgi import HEAD_BYTES, MAX_BYTES_IN_WORK, WholeRequests
+from server.api.asgi import HEAD_BYTES, MAX_BYTES_IN_WORK, TabletRequests, WholeRequests
+from server.api.sync_thread import SyncThread
 from server.listener import Listener
 from support.databases import writing_connection
 from support.hostile_server import connect, post_message, read_answer
@@ -33,28 +34,55 @@ App = Callable[[Any, Any, Any], Awaitable[None]]
 # Requests in work
 
 
-async def post(app: WholeRequests, size: int) -> tuple[int, int]:
-    """Give an app a whole request without a connection. Returns its status, and its size."""
-    sent = list[MutableMapping[str, Any]]()
-    scope = {"method": "POST", "path": "/", "query_string": b"", "http_version": "1.1", "server": ("h", 1)}
-    scope |= {"client": ("127.0.0.1", 1), "headers": [(b"accept-language", b"en")]}
+class Sender:
+    """A connection that has sent one whole request."""
 
-    async def receive() -> MutableMapping[str, Any]:
-        return {"type": "http.request", "body": bytes(size), "more_body": False}
+    def __init__(self, size: int, path: str = "/") -> None:
+        self.size, self.sent = size, list[MutableMapping[str, Any]]()
+        self._events: asyncio.Queue[MutableMapping[str, Any]] = asyncio.Queue()
+        self._events.put_nowait({"type": "http.request", "body": bytes(size), "more_body": False})
+        self.scope = {"method": "POST", "path": path, "query_string": b"", "http_version": "1.1", "server": ("h", 1)}
+        signature = (b"chaski-signature", b"A" * 22 + b".A")
+        self.scope |= {"client": ("127.0.0.1", 1), "headers": [(b"accept-language", b"en"), signature]}
 
-    async def send(event: MutableMapping[str, Any]) -> None:
-        sent.append(event)
+    async def post(self, app: App) -> tuple[int, int]:
+        """Give an app the request. Returns its status, 0 if it was forgotten, and its size."""
 
-    await app(scope, receive, send)
-    return sent[0]["status"], size
+        async def send(event: MutableMapping[str, Any]) -> None:
+            self.sent.append(event)
+
+        await app(self.scope, self._events.get, send)
+        return self.sent[0]["status"] if self.sent else 0, self.size
+
+    def vanish(self) -> None:
+        """End the connection."""
+        self._events.put_nowait({"type": "http.disconnect"})
+
+
+def answering_when(released: threading.Event) -> Flask:
+    """Return an app that answers when it may."""
+    flask = Flask("tests")
+
+    def work() -> str:
+        assert released.wait(PATIENCE)
+        return ""
+
+    for path in ("/", PATH):
+        flask.add_url_rule(path, endpoint=path, view_func=work, methods=["POST"])
+    return flask
+
+
+async def pass_some_time() -> None:
+    """Let everything run that is ready."""
+    for _ in range(20):
+        await asyncio.sleep(0)
 
 
 async def fill_with_requests(app: WholeRequests, size: int, released: threading.Event) -> list[tuple[int, int]]:
     """Give an app that is busy many requests, then a small one. Returns all answers, the small one's last."""
-    asked = [asyncio.create_task(post(app, size)) for _ in range(2 * MAX_BYTES_IN_WORK // size)]
-    asked.append(asyncio.create_task(post(app, 30_000)))
-    for _ in range(10):
-        await asyncio.sleep(0)
+    asked = [asyncio.create_task(Sender(size).post(app)) for _ in range(2 * MAX_BYTES_IN_WORK // size)]
+    asked.append(asyncio.create_task(Sender(30_000).post(app)))
+    await pass_some_time()
     assert not asked[-1].done()
     released.set()
     return list(await asyncio.gather(*asked))
@@ -62,14 +90,8 @@ async def fill_with_requests(app: WholeRequests, size: int, released: threading.
 
 @pytest.mark.parametrize("size", [8 * MIB, MIB, 200_000])
 def test_large_requests_in_work_are_bounded_and_a_small_one_still_gets_in(size: int) -> None:
-    flask, released = Flask("tests"), threading.Event()
-
-    def work() -> str:
-        assert released.wait(PATIENCE)
-        return ""
-
-    flask.add_url_rule("/", view_func=work, methods=["POST"])
-    app = WholeRequests(flask, 2)
+    released = threading.Event()
+    app = WholeRequests(answering_when(released), 2)
     answers = asyncio.run(fill_with_requests(app, size, released))
     app.close()
     assert answers[-1] == (200, 30_000)
@@ -86,28 +108,99 @@ def count_admitted(size: int) -> int:
 
 
 @pytest.mark.parametrize("size", [5 * MIB // 2, 5 * MIB // 4])
-def test_requests_of_vanished_senders_count_until_they_are_answered(field: Field, size: int) -> None:
+def test_large_requests_beyond_the_limit_are_refused_while_a_commit_hangs(field: Field, size: int) -> None:
     tablets, most = [field.tablet(), field.tablet()], 50 * MIB // size
     sent = [field.message(tablet, field.envelope(tablet)) for tablet in tablets]
     head = f"POST {PATH} HTTP/1.1\r\nContent-Length: {size}\r\nChaski-Signature: {'A' * 22}.A\r\n\r\n".encode()
-    with run_servers(field) as (port, _), ThreadPoolExecutor(2) as clients:
-        writer = writing_connection(field.services.db)
-        hung = HungCommit(writer.conn)
-        writer.conn = hung  # type: ignore[assignment]
+    with run_servers(field) as (port, _), ThreadPoolExecutor(2) as clients, hung_commits(field) as hung:
         answers = [clients.submit(post_message, port, sent[0])]
         assert hung.begun.wait(PATIENCE)
-        for refused in (most - count_admitted(size), most):
-            with ExitStack() as stack:
-                lines = [stack.enter_context(connect(port)) for _ in range(most)]
-                for line in lines:
-                    line.sendall(head + bytes(size))
-                for _ in range(refused):
-                    line = select.select(lines, [], [], PATIENCE)[0][0]
-                    assert read_answer(line).code == "server.busy"
-                    lines.remove(line)
+        with ExitStack() as stack:
+            lines = [stack.enter_context(connect(port)) for _ in range(most)]
+            for line in lines:
+                line.sendall(head + bytes(size))
+            for _ in range(most - count_admitted(size)):
+                line = select.select(lines, [], [], PATIENCE)[0][0]
+                assert read_answer(line).code == "server.busy"
+                lines.remove(line)
+            answers.append(clients.submit(post_message, port, sent[1]))
+            hung.released.set()
+            assert [answer.result(PATIENCE).status for answer in answers] == [200, 200]
+
+
+@contextmanager
+def hung_commits(field: Field) -> Iterator[HungCommit]:
+    """Let the commits of a server wait."""
+    writer = writing_connection(field.services.db)
+    hung = HungCommit(writer.conn)
+    writer.conn = hung  # type: ignore[assignment]
+    try:
+        yield hung
+    finally:
+        hung.released.set()
+
+
+@pytest.mark.parametrize(("size", "many"), [(2, 2_500), (60_000, 600)])
+def test_small_requests_of_vanished_senders_take_no_room_from_a_tablet(field: Field, size: int, many: int) -> None:
+    tablets = [field.tablet(), field.tablet()]
+    sent = [field.message(tablet, field.envelope(tablet)) for tablet in tablets]
+    head = f"POST {PATH} HTTP/1.1\r\nContent-Length: {size}\r\nChaski-Signature: {'A' * 22}.A\r\n\r\n".encode()
+    with run_servers(field) as (port, _), ThreadPoolExecutor(2) as clients, hung_commits(field) as hung:
+        answers = [clients.submit(post_message, port, sent[0])]
+        assert hung.begun.wait(PATIENCE)
+        for _ in range(many):
+            with connect(port) as line:
+                line.sendall(head + bytes(size))
         answers.append(clients.submit(post_message, port, sent[1]))
         hung.released.set()
         assert [answer.result(PATIENCE).status for answer in answers] == [200, 200]
+
+
+@pytest.mark.parametrize("size", [2, 60_000, 4 * MIB])
+@pytest.mark.parametrize("path", ["/", PATH])
+def test_a_request_whose_connection_ends_while_it_waits_is_forgotten(field: Field, size: int, path: str) -> None:
+    released, many = threading.Event(), 2 * MAX_BYTES_IN_WORK // (size + HEAD_BYTES)
+
+    async def vanish_and_come() -> tuple[list[int], list[int], int]:
+        app = TabletRequests(answering_when(released), 2, SyncThread(field.services))  # It never begins to answer.
+        busy = [asyncio.create_task(Sender(9).post(app)) for _ in range(2)]
+        await pass_some_time()
+        gone = list[int]()
+        for _ in range(many):
+            sender = Sender(size, path)
+            asked = asyncio.create_task(sender.post(app))
+            await pass_some_time()
+            sender.vanish()
+            gone.append((await asyncio.wait_for(asked, PATIENCE))[0])
+        last = asyncio.create_task(Sender(size).post(app))
+        await pass_some_time()
+        released.set()
+        answered = [(await asked)[0] for asked in busy], (await last)[0]
+        app.close()
+        return gone, *answered
+
+    assert asyncio.run(vanish_and_come()) == ([0] * many, [200, 200], 200)
+
+
+@pytest.mark.parametrize("size", [2, 4 * MIB])
+def test_a_request_that_is_worked_on_counts_until_it_ends_though_its_sender_vanished(size: int) -> None:
+    released = threading.Event()
+
+    async def vanish() -> list[tuple[int, int]]:
+        app = WholeRequests(answering_when(released), 1)
+        first, second = Sender(size), Sender(size)
+        asked = [asyncio.create_task(each.post(app)) for each in (first, second)]
+        await pass_some_time()
+        first.vanish()
+        await pass_some_time()
+        assert not asked[0].done()
+        assert not asked[1].done()
+        released.set()
+        answers = await asyncio.gather(*asked)
+        app.close()
+        return answers
+
+    assert asyncio.run(vanish()) == [(200, size)] * 2
 
 
 # Connections

@@ -11,9 +11,10 @@ import pytest
 from flask import Flask, request
 
 from server.api.asgi import WholeRequests
-from support.hostile_server import Answer, send_bytes
+from server.flows.intake import sync_group
+from support.hostile_server import Answer, send_bytes, send_request
 from support.intake import Field, run_servers
-from sync.exchange.messages import MAX_BODY_BYTES, PATH
+from sync.exchange.messages import MAX_BODY_BYTES, PATH, Message
 
 
 def post(port: int, body: bytes, *signatures: str) -> Answer:
@@ -45,6 +46,8 @@ async def seconds_to_read(size: int, part: int) -> float:
     scope |= {"client": ("127.0.0.1", 1), "headers": [(b"content-length", str(size).encode())]}
 
     async def receive() -> MutableMapping[str, Any]:
+        if not left[0]:
+            await asyncio.Event().wait()  # The connection stays.
         left[0] -= 1
         return {"type": "http.request", "body": b"x" * part, "more_body": left[0] > 0}
 
@@ -64,3 +67,43 @@ def test_a_body_in_small_parts_costs_by_its_size_and_not_by_its_square(part: int
     small = min(asyncio.run(seconds_to_read(MAX_BODY_BYTES // 8, part)) for _ in range(3))
     large = min(asyncio.run(seconds_to_read(MAX_BODY_BYTES, part)) for _ in range(2))
     assert large < 24 * small + 0.2
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        {},
+        *({"Content_Type": kind} for kind in ("text/plain", "application/json", "multipart/form-data; boundary=x")),
+        {"Content_Type": "application/x-www-form-urlencoded"},
+        *({"Accept": kind} for kind in ("text/html", "application/problem+json", "*/*;q=0", "no kind")),
+        *({"Accept_Encoding": coding} for coding in ("gzip", "zstd, dcz", "identity;q=0", "*;q=0")),
+        *({"Content_Encoding": coding} for coding in ("gzip", "zstd", "identity")),
+        {"Expect": "100-continue"},
+        {"Range": "bytes=0-9"},
+        {"If_None_Match": "*"},
+    ],
+    ids=str,
+)
+def test_a_request_answered_alone_gets_the_same_kind_of_answer_as_in_a_group(
+    field: Field, monkeypatch: pytest.MonkeyPatch, told: dict[str, str]
+) -> None:
+    tablet, alone = field.tablet(), list[int]()
+
+    def leave_all(db: object, group: list[Message], **_: object) -> list[None]:
+        alone.append(len(group))
+        return [None] * len(group)
+
+    def push() -> tuple[int, dict[str, str], bytes, bool]:
+        message = field.message(tablet, *[field.envelope(tablet) for _ in range(5)])
+        answer = send_request(port, "POST", PATH, message.body, Chaski_Signature=message.signature, **told)
+        changing = {"date": "", "content-length": "", "chaski-signature": ""}
+        return answer.status, answer.headers | changing, answer.body[:1], b"\n" in answer.body[-1:]
+
+    with run_servers(field) as (port, _):
+        together = push()
+        assert not alone
+        monkeypatch.setattr(sync_group, "answer_group", leave_all)
+        assert push() == together
+        assert alone == [1]
+    assert together[0] == 200
+    assert "content-encoding" not in together[1]

@@ -10,6 +10,7 @@ import asyncio
 import logging
 import sys
 import time
+from collections import Counter
 from collections.abc import Awaitable, Callable, MutableMapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -22,18 +23,23 @@ from werkzeug.test import run_wsgi_app
 from server import problems
 from server.api.flask_app import BEGAN
 from server.api.sync_thread import SyncThread
+from server.listener import MAX_CONNECTIONS
 from sync.exchange.messages import CONTENT_TYPE, PATH, SIGNATURE_HEADER, Message
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+Ended = asyncio.Future[MutableMapping[str, Any]]
+"""Done when the connection of a request has ended."""
 _SIGNATURE = SIGNATURE_HEADER.lower().encode()
 _WITHOUT_BODY = (204, 304)
 # The client's address if its connection was reset before the address was read.
 _GONE = ("0.0.0.0", 0)
 _log = logging.getLogger("chaski")
-# Bytes of requests in work per API, also of those whose connection is gone, and what each takes beside its body.
+# Bytes of requests in work per API, of large and of small ones, and what each takes beside its body.
 MAX_BYTES_IN_WORK, HEAD_BYTES = 32 * 1024 * 1024, 16 * 1024
+# The largest body of a small one. A small one of each connection that the listener has at most is always let in.
+SMALL_BYTES = MAX_BYTES_IN_WORK // MAX_CONNECTIONS - HEAD_BYTES
 
 
 @dataclass(frozen=True)
@@ -50,31 +56,41 @@ class WholeRequests:
 
     def __init__(self, app: Flask, threads: int) -> None:
         self._app, self._workers = app, ThreadPoolExecutor(threads, thread_name_prefix=app.name)
-        self._places, self._in_work = asyncio.Semaphore(threads), 0
+        self._places, self._in_work = asyncio.Semaphore(threads), Counter[bool]()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer one request, or refuse it (`server.busy`) if too many bytes are in work."""
+        """Answer one request, or refuse it (`server.busy`) if too many bytes are in work. Forget it if its connection
+        ends before it is worked on: senders that vanish must not take the others' room."""
         body = await _read_body(receive)
         if body is None:
             return
         scope["began"] = time.perf_counter()
-        size = len(body) + HEAD_BYTES
-        # At most half of what is left: large requests always leave room for a tablet's small one.
-        if size > (MAX_BYTES_IN_WORK - self._in_work) // 2:
+        size, is_small = len(body) + HEAD_BYTES, len(body) <= SMALL_BYTES
+        left = MAX_BYTES_IN_WORK - self._in_work[is_small]
+        if size > (left if is_small else left // 2):  # A very large one leaves room for others.
             await _send(_refuse(scope), send)
             return
-        self._in_work += size
+        gone = asyncio.ensure_future(receive())  # After a whole request, only the end of its connection comes.
+        self._in_work[is_small] += size
         try:
-            await self.answer(scope, body, send)
+            await self.answer(scope, body, send, gone)
         finally:
-            self._in_work -= size
+            self._in_work[is_small] -= size
+            gone.cancel()
 
-    async def answer(self, scope: Scope, body: bytes, send: Send) -> None:
-        """Answer a complete request in a worker thread."""
-        loop = asyncio.get_running_loop()
-        async with self._places:  # Until it is sent: the workers must not make large responses faster than they leave.
-            made = await loop.run_in_executor(self._workers, self._run, _build_environ(scope, body))
+    async def answer(self, scope: Scope, body: bytes, send: Send, gone: Ended) -> None:
+        """Answer a complete request in a worker thread, unless its connection ends while it waits for one."""
+        place = asyncio.ensure_future(self._places.acquire())
+        await asyncio.wait((gone, place), return_when=asyncio.FIRST_COMPLETED)
+        if not place.done():
+            place.cancel()
+            return
+        try:
+            loop, environ = asyncio.get_running_loop(), _build_environ(scope, body)
+            made = await loop.run_in_executor(self._workers, self._run, environ)
             await _send(made, send)
+        finally:  # Only when it is sent: the workers must not make large responses faster than they leave.
+            self._places.release()
 
     def _run(self, environ: dict[str, Any]) -> WholeAnswer:
         parts, status, headers = run_wsgi_app(self._app, environ, buffered=True)
@@ -97,17 +113,29 @@ class TabletRequests(WholeRequests):
         super().__init__(app, threads)
         self._syncs = syncs
 
-    async def answer(self, scope: Scope, body: bytes, send: Send) -> None:
-        """Answer a complete request."""
+    async def answer(self, scope: Scope, body: bytes, send: Send, gone: Ended) -> None:
+        """Answer a complete request, unless its connection ends while it waits."""
         if scope["path"] == PATH and scope["method"] == "POST":
             signatures = [value for name, value in scope["headers"] if name == _SIGNATURE]
             if len(signatures) == 1:
-                message = Message(body, signatures[0].decode("latin-1"))
-                answered = await self._syncs.answer(message, asyncio.get_running_loop())
+                answered = await self._answer_sync(Message(body, signatures[0].decode("latin-1")), gone)
                 if answered is not None:
                     await _send(_answer_of(answered), send)
                     return
-        await super().answer(scope, body, send)
+        await super().answer(scope, body, send, gone)
+
+    async def _answer_sync(self, message: Message, gone: Ended) -> Message | None:
+        """Return the sync thread's answer; None: it has to be answered alone, if its connection has not ended."""
+        waiting = self._syncs.put(message, asyncio.get_running_loop())
+
+        def forget(_: object) -> None:
+            if self._syncs.forget(waiting):
+                waiting.answered.set_result(None)
+
+        gone.add_done_callback(forget)
+        answered = await waiting.answered
+        gone.remove_done_callback(forget)
+        return answered
 
 
 async def _read_body(receive: Receive) -> bytes | None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import logging
 import secrets
+import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -46,7 +47,10 @@ _SECURITY_HEADERS = {
 
 @dataclass(frozen=True)
 class Services:
-    """What an endpoint needs to call a flow. `now` returns the time, `started` is the start time; both milliseconds."""
+    """What an endpoint needs to call a flow. `now` returns the time, `started` is the start time; both milliseconds.
+
+    `vital`: threads without which the server is not healthy.
+    """
 
     config: Config
     db: Database
@@ -56,6 +60,7 @@ class Services:
     started: int = 0
     metrics: Metrics = field(default_factory=Metrics)
     tasks: BackgroundTasks = field(default_factory=BackgroundTasks)
+    vital: list[threading.Thread] = field(default_factory=list)
 
 
 class Number(IntegerConverter):

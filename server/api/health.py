@@ -18,13 +18,16 @@ blueprint = Blueprint("common", __name__, description="The server itself")
 @openapi.problems("server.jobs_stopped")
 @blueprint.response(200, schemas.HealthSchema)
 def get_health() -> dict[str, str]:
-    """Report that the server can write to its database and that its jobs run; `damaged`: it has lost data.
+    """Report that the server can write to its database, that its jobs run and that it answers tablets; `damaged`: it
+    has lost data.
 
     Damage does not stop intake, so it is no problem with a status of its own.
     """
     services = current_services()
     documents.get_newest(services.db.read(), "trust")
     health.check_writable(services.db, services.config, now=services.now())
-    if late := jobs.list_stopped_jobs(services.db, services.now(), services.started):
-        raise Problem("server.jobs_stopped", ", ".join(late))
+    late = jobs.list_stopped_jobs(services.db, services.now(), services.started)
+    ended = [thread.name for thread in services.vital if not thread.is_alive()]
+    if late or ended:
+        raise Problem("server.jobs_stopped", ", ".join(late + ended))
     return {"status": "damaged" if health.is_damaged(services.db) else "ok"}

@@ -13,7 +13,9 @@ import secrets
 import threading
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import TypeVar
 
 from server.api.coded_bytes import find_delta
 from server.api.flask_app import AnsweredRequest, Services, record_answered
@@ -24,10 +26,13 @@ from server.flows.intake.storage_budget import MIB, StorageBudget
 from server.flows.intake.sync_group import GroupAnswer
 from sync.exchange.messages import PATH, Message
 
+T = TypeVar("T")
 _log = logging.getLogger("chaski")
 # How long a transaction may wait until as many requests are ready as the one before it took, in seconds. Tablets that
 # were answered together come back together: without the wait, the first of them would have a commit for itself.
 GATHER_SECONDS = 0.001
+# How often answers are handed over to the event loop until it takes them, and the pause between (seconds).
+_TRIES, _PAUSE_SECONDS = 3, 0.1
 
 
 class SyncThread:
@@ -45,8 +50,9 @@ class SyncThread:
         self._thread = threading.Thread(target=self._run, name="syncs", daemon=True)
 
     def start(self) -> None:
-        """Begin to answer."""
+        """Begin to answer. From now on the server is healthy only while the thread lives."""
         self._thread.start()
+        self._services.vital.append(self._thread)
 
     def close(self) -> None:
         """End the thread, after the requests that wait."""
@@ -55,42 +61,44 @@ class SyncThread:
             self._changed.notify()
         if self._thread.ident is not None:
             self._thread.join()
+            self._services.vital.remove(self._thread)
 
-    def answer(self, message: Message, loop: asyncio.AbstractEventLoop) -> asyncio.Future[Message | None]:
-        """Return the future answer to a request, for this event loop; None: it has to be answered alone."""
-        answered: asyncio.Future[Message | None] = loop.create_future()
+    def put(self, message: Message, loop: asyncio.AbstractEventLoop) -> WaitingSync:
+        """Let a request wait for its answer, which comes in this event loop; None: it has to be answered alone."""
+        waiting = WaitingSync(message, time.perf_counter(), loop, loop.create_future())
         with self._changed:
-            self._ready.put(WaitingSync(message, time.perf_counter(), loop, answered))
+            self._ready.put(waiting)
             if len(self._ready) in (1, self._expected):
                 self._changed.notify()
-        return answered
+        return waiting
+
+    def forget(self, waiting: WaitingSync) -> bool:
+        """Do not answer a request; False if it is answered now, or was."""
+        with self._changed:
+            return self._ready.forget(waiting)
 
     def _run(self) -> None:
-        while group := self._take_group():
-            answers = self._answer(group)
+        # Nothing that fails may end the thread: no tablet would be answered any more.
+        while not (self._closing and not self._ready):
+            _attempt("group lost", self._answer_next)
+
+    def _answer_next(self) -> None:
+        if group := self._take_group():
+            answers = _attempt("group failed", partial(self._answer, group)) or [None] * len(group)
             # The answers leave first: what is logged and counted costs time that no tablet has to wait.
-            with contextlib.suppress(RuntimeError):  # The server was stopped, and waits for no answer any more.
-                group[0].loop.call_soon_threadsafe(_deliver, group, answers)
-            try:
-                self._record(group, answers)
-            except Exception:  # noqa: BLE001 (the thread must go on; the tablets have their answers)
-                _log.exception("requests not logged")
+            _attempt("answers not delivered", partial(_hand_over, group, answers))
+            _attempt("requests not logged", partial(self._record, group, answers))
 
     def _answer(self, group: Sequence[WaitingSync]) -> list[GroupAnswer | None]:
-        services = self._services
-        try:
-            return sync_group.answer_group(
-                services.db,
-                [waiting.message for waiting in group],
-                keys=services.keys,
-                rulebook=self._rulebook,
-                now=services.now(),
-                budget=self._budget,
-                find_delta=find_delta,
-            )
-        except BaseException:  # noqa: BLE001 (the thread must go on; answered alone, each gets its problem)
-            _log.exception("group failed")
-            return [None] * len(group)
+        return sync_group.answer_group(
+            self._services.db,
+            [waiting.message for waiting in group],
+            keys=self._services.keys,
+            rulebook=self._rulebook,
+            now=self._services.now(),
+            budget=self._budget,
+            find_delta=find_delta,
+        )
 
     def _take_group(self) -> Sequence[WaitingSync]:
         """Wait for requests, and return those that are ready; empty at the end."""
@@ -109,6 +117,31 @@ class SyncThread:
                 request_id = f"{group_id}{place:02x}"
                 answered = AnsweredRequest("tablets", "POST", PATH, 200, seconds, request_id, outcomes)
                 record_answered(answered, self._services.metrics)
+
+
+def _attempt(event: str, work: Callable[[], T]) -> T | None:
+    """Return what `work` returns. If it fails, log that as `event`, if there is memory for a line, and return None."""
+    try:
+        return work()
+    except BaseException:  # noqa: BLE001 (the thread must go on)
+        with contextlib.suppress(BaseException):
+            _log.exception(event)
+        return None
+
+
+def _hand_over(group: Sequence[WaitingSync], answers: Sequence[GroupAnswer | None]) -> None:
+    """Give the answers to the event loop. They are stored already, so a fault is worth another try."""
+    for left in reversed(range(_TRIES)):
+        try:
+            group[0].loop.call_soon_threadsafe(_deliver, group, answers)
+        except RuntimeError:  # The server was stopped, and waits for no answer any more.
+            return
+        except Exception:
+            if not left:
+                raise
+            time.sleep(_PAUSE_SECONDS)
+        else:
+            return
 
 
 def _deliver(group: Sequence[WaitingSync], answers: Sequence[GroupAnswer | None]) -> None:

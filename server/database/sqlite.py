@@ -204,6 +204,7 @@ class SqliteDatabase:
     def _begin(self, wait: float) -> None:
         self._writer.wait_for_locks(int(wait * 1000))
         try:
+            self._writer.rollback()  # What the rollback before may have left open; without it, no write would work.
             self._writer.execute("BEGIN IMMEDIATE")
         except sqlite3.OperationalError as error:
             if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY:
@@ -277,6 +278,9 @@ class SqliteDatabase:
         try:
             self._run_batch(batch)
         finally:
+            for _, waiting in batch:  # Nobody takes a caller twice: one without a result would wait for ever.
+                if not waiting.done():
+                    waiting.set_exception(RuntimeError("the outcome was lost"))
             with self._changed:
                 self._has_leader = False
                 self._changed.notify_all()
