@@ -59,8 +59,7 @@ class WholeRequests:
         self._places, self._in_work = asyncio.Semaphore(threads), Counter[bool]()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer one request, or refuse it (`server.busy`) if too many bytes are in work. Forget it if its connection
-        ends before it is worked on: senders that vanish must not take the others' room."""
+        """Answer one request, or refuse it (`server.busy`) if too many bytes are in work."""
         body = await _read_body(receive)
         if body is None:
             return
@@ -78,13 +77,19 @@ class WholeRequests:
             self._in_work[is_small] -= size
             gone.cancel()
 
+    def is_crowded(self, body: bytes) -> bool:
+        """True if requests like this one are forgotten when their connection ends while they wait. What a tablet sent
+        on a bad line is stored all the same, but senders that vanish must not take the others' room."""
+        return self._in_work[len(body) <= SMALL_BYTES] > MAX_BYTES_IN_WORK // 2
+
     async def answer(self, scope: Scope, body: bytes, send: Send, gone: Ended) -> None:
-        """Answer a complete request in a worker thread, unless its connection ends while it waits for one."""
+        """Answer a complete request in a worker thread, unless its connection ends while it waits in a crowd."""
         place = asyncio.ensure_future(self._places.acquire())
         await asyncio.wait((gone, place), return_when=asyncio.FIRST_COMPLETED)
-        if not place.done():
+        if not place.done() and self.is_crowded(body):
             place.cancel()
             return
+        await place
         try:
             loop, environ = asyncio.get_running_loop(), _build_environ(scope, body)
             made = await loop.run_in_executor(self._workers, self._run, environ)
@@ -114,7 +119,7 @@ class TabletRequests(WholeRequests):
         self._syncs = syncs
 
     async def answer(self, scope: Scope, body: bytes, send: Send, gone: Ended) -> None:
-        """Answer a complete request, unless its connection ends while it waits."""
+        """Answer a complete request, unless its connection ends while it waits in a crowd."""
         if scope["path"] == PATH and scope["method"] == "POST":
             signatures = [value for name, value in scope["headers"] if name == _SIGNATURE]
             if len(signatures) == 1:
@@ -129,7 +134,7 @@ class TabletRequests(WholeRequests):
         waiting = self._syncs.put(message, asyncio.get_running_loop())
 
         def forget(_: object) -> None:
-            if self._syncs.forget(waiting):
+            if self.is_crowded(message.body) and self._syncs.forget(waiting):
                 waiting.answered.set_result(None)
 
         gone.add_done_callback(forget)
