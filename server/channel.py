@@ -74,7 +74,7 @@ class Channel(HttpToolsProtocol):
         # Of the head that is read: the bytes of its whole lines. Of the line that is not whole: the bytes so far.
         self.head_bytes, self.line_bytes, self.steps = 0, 0, 0
         self.in_head, self.in_body = False, False
-        self.answered, self.lingering, self.put_off = False, False, False
+        self.lingering, self.put_off = False, False
         self.ending, self.ended = False, False  # No more requests are wanted; no more will come.
         self.running: RequestResponseCycle | None = None
         self.refused: HTTPStatus | None = None
@@ -109,6 +109,11 @@ class Channel(HttpToolsProtocol):
         return self.ended or (self.silent and not self.unfetched_bytes())
 
     @property
+    def is_headless(self) -> bool:
+        """True if no whole head of a request has ever arrived."""
+        return self.cycle is None and self.refused is None
+
+    @property
     def held(self) -> int:
         """Bytes of this connection in memory."""
         return sum(self.sizes) + self.unfetched_bytes()
@@ -125,13 +130,8 @@ class Channel(HttpToolsProtocol):
         return left
 
     def pace(self, now: float) -> float:
-        """Return the client's rate in bytes per second. A new turn starts with one second at the minimum rate.
-
-        A newcomer counts as one that has been here for a second. In a crowd of them, each would look faster than a
-        tablet on a slow line.
-        """
-        spent = now - self.began
-        return (self.moved + MIN_BYTES_PER_SECOND) / ((spent if self.answered else max(spent, 1)) + 1)
+        """Return the client's rate in bytes per second. A new turn starts with one second at the minimum rate."""
+        return (self.moved + MIN_BYTES_PER_SECOND) / (now - self.began + 1)
 
     def drop(self) -> None:
         """Close the connection without a response."""
@@ -227,8 +227,10 @@ class Channel(HttpToolsProtocol):
         super().on_body(body)
 
     def on_message_complete(self) -> None:
-        """End a request. The next byte belongs to the head of another one."""
+        """End a request. The next byte belongs to the head of another one, or says that the client is gone."""
         super().on_message_complete()
+        if not self.pipeline:
+            self.flow.resume_reading()
         self.in_body, self.steps = False, self.steps + 1
 
     def eof_received(self) -> bool:  # type: ignore[override]
@@ -241,7 +243,6 @@ class Channel(HttpToolsProtocol):
     def on_response_complete(self) -> None:
         """Begin a new turn of the client. It has to fetch a large response before it gets another one."""
         self.sizes.popleft()
-        self.answered = True
         self._new_turn()
         self.silent = not (self.pipeline or self.in_head)
         self._count()

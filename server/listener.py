@@ -22,9 +22,11 @@ from server.ports import bind
 
 # Open connections per listener. At the limit, a new connection takes the place of the slowest one that waits.
 MAX_CONNECTIONS = 400
-# Connections that wait in the system's queue. Seconds that a connection keeps its place, and between two choices of
-# those that lose it: a choice looks at all of them.
-BACKLOG, GRACE_SECONDS = 4096, 0.1
+# Connections that wait in the system's queue, and the seconds for which a connection keeps its place.
+BACKLOG, GRACE_SECONDS = 4096, 1
+# The same for one that has not sent a whole head: an honest client sends it at once. And the seconds between two
+# choices of those that lose their places, which look at all connections.
+HEAD_SECONDS, PAUSE_SECONDS = 0.1, 0.05
 # Bytes in memory per listener: of requests until they are answered, and not yet fetched. At the limit, the same rule.
 # So many are made free at once.
 MAX_BYTES_IN_MEMORY, ROOM_BYTES = 64 * 1024 * 1024, 1024 * 1024
@@ -144,16 +146,19 @@ class Listener:
     def _choose_losing(self) -> list[Channel]:
         """Return the connections whose places newcomers may take now, the first to drop first.
 
-        In a sudden crowd, the worst of a few may be an honest sender. So half of the places stay with those that had
-        their time and are better, and the next choice comes after a pause.
+        Those without a whole head lose theirs first, and soon. A client that is dropped at once would come again at
+        once, and in a sudden crowd, the worst of a few may be an honest sender: so the others keep theirs for a while,
+        and the better half of the places for as long as the crowd is new.
         """
         if self._chose_lately:
             return []
         self._chose_lately = True
-        self.loop.call_later(GRACE_SECONDS, self._choose_again)
-        since = time.monotonic() - GRACE_SECONDS
-        seasoned = [channel for channel in self.channels if channel.opened < since]
-        return self._rank(seasoned)[: max(len(seasoned) - MAX_CONNECTIONS // 2 + 1, 0)]
+        self.loop.call_later(PAUSE_SECONDS, self._choose_again)
+        now = time.monotonic()
+        seasoned = [each for each in self.channels if each.opened < now - GRACE_SECONDS]
+        losing = self._rank(each for each in self.channels if each.is_headless and each.opened < now - HEAD_SECONDS)
+        spare = max(len(seasoned) - MAX_CONNECTIONS // 2 + 1, 0)
+        return losing + self._rank(each for each in seasoned if not each.is_headless)[:spare]
 
     def _choose_again(self) -> None:
         self._chose_lately = False
