@@ -105,7 +105,7 @@ class Channel(HttpToolsProtocol):
 
     @property
     def idle(self) -> bool:
-        """True if no byte of a request has arrived and no response waits to be fetched, or if the client may be gone."""
+        """True if no byte of a request came and no response waits to be fetched, or if the client may be gone."""
         return self.ended or (self.silent and not self.unfetched_bytes())
 
     @property

@@ -77,8 +77,9 @@ class Listener:
 
     def stop_accepting(self) -> None:
         """Refuse new connections, and close each open one when its request is answered."""
-        self.loop.remove_reader(self.socket)
-        self.socket.close()
+        if self.socket.fileno() >= 0:
+            self.loop.remove_reader(self.socket)
+            self.socket.close()
         for channel in list(self.channels):
             if channel.transport is not None:
                 channel.shutdown()
