@@ -17,8 +17,9 @@ from pathlib import Path
 import pytest
 
 from conftest import FOUNDED, World
+from server.channel import LINGER_SECONDS, MAX_HEAD_BYTES, MIN_BYTES_PER_SECOND, allowed_seconds
 from server.flows.trust import enrolment
-from server.listener import LINGER_SECONDS, MAX_CONNECTIONS, MAX_HEAD_BYTES, MIN_BYTES_PER_SECOND, allowed_seconds
+from server.listener import MAX_CONNECTIONS
 from support.hostile_server import (
     Answer,
     ServerUnderTest,

@@ -23,14 +23,13 @@ from werkzeug.test import run_wsgi_app
 from server import problems
 from server.api.flask_app import BEGAN
 from server.api.sync_thread import SyncThread
+from server.channel import WHEN_GONE
 from server.listener import MAX_CONNECTIONS
 from sync.exchange.messages import CONTENT_TYPE, PATH, SIGNATURE_HEADER, Message
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
-Ended = asyncio.Future[MutableMapping[str, Any]]
-"""Done when the connection of a request has ended."""
 _SIGNATURE = SIGNATURE_HEADER.lower().encode()
 _WITHOUT_BODY = (204, 304)
 # The client's address if its connection was reset before the address was read.
@@ -69,27 +68,25 @@ class WholeRequests:
         if size > (left if is_small else left // 2):  # A very large one leaves room for others.
             await _send(_refuse(scope), send)
             return
-        gone = asyncio.ensure_future(receive())  # After a whole request, only the end of its connection comes.
         self._in_work[is_small] += size
         try:
-            await self.answer(scope, body, send, gone)
+            await self.answer(scope, body, send)
         finally:
             self._in_work[is_small] -= size
-            gone.cancel()
+            scope.pop(WHEN_GONE, None)  # The connection keeps the scope, and this the body.
 
     def is_crowded(self, body: bytes) -> bool:
         """True if requests like this one are forgotten when their connection ends while they wait. What a tablet sent
         on a bad line is stored all the same, but senders that vanish must not take the others' room."""
         return self._in_work[len(body) <= SMALL_BYTES] > MAX_BYTES_IN_WORK // 2
 
-    async def answer(self, scope: Scope, body: bytes, send: Send, gone: Ended) -> None:
+    async def answer(self, scope: Scope, body: bytes, send: Send) -> None:
         """Answer a complete request in a worker thread, unless its connection ends while it waits in a crowd."""
         place = asyncio.ensure_future(self._places.acquire())
-        await asyncio.wait((gone, place), return_when=asyncio.FIRST_COMPLETED)
-        if not place.done() and self.is_crowded(body):
-            place.cancel()
+        scope[WHEN_GONE] = lambda: place.cancel() if self.is_crowded(body) else None
+        await asyncio.wait((place,))
+        if place.cancelled():
             return
-        await place
         try:
             loop, environ = asyncio.get_running_loop(), _build_environ(scope, body)
             made = await loop.run_in_executor(self._workers, self._run, environ)
@@ -118,29 +115,21 @@ class TabletRequests(WholeRequests):
         super().__init__(app, threads)
         self._syncs = syncs
 
-    async def answer(self, scope: Scope, body: bytes, send: Send, gone: Ended) -> None:
+    async def answer(self, scope: Scope, body: bytes, send: Send) -> None:
         """Answer a complete request, unless its connection ends while it waits in a crowd."""
         if scope["path"] == PATH and scope["method"] == "POST":
             signatures = [value for name, value in scope["headers"] if name == _SIGNATURE]
             if len(signatures) == 1:
-                answered = await self._answer_sync(Message(body, signatures[0].decode("latin-1")), gone)
+                waiting = self._syncs.put(Message(body, signatures[0].decode("latin-1")), asyncio.get_running_loop())
+                scope[WHEN_GONE] = lambda: self._syncs.forget(waiting) if self.is_crowded(body) else None
+                try:
+                    answered = await waiting.answered
+                except asyncio.CancelledError:  # It is forgotten.
+                    return
                 if answered is not None:
                     await _send(_answer_of(answered), send)
                     return
-        await super().answer(scope, body, send, gone)
-
-    async def _answer_sync(self, message: Message, gone: Ended) -> Message | None:
-        """Return the sync thread's answer; None: it has to be answered alone, if its connection has not ended."""
-        waiting = self._syncs.put(message, asyncio.get_running_loop())
-
-        def forget(_: object) -> None:
-            if self.is_crowded(message.body) and self._syncs.forget(waiting):
-                waiting.answered.set_result(None)
-
-        gone.add_done_callback(forget)
-        answered = await waiting.answered
-        gone.remove_done_callback(forget)
-        return answered
+        await super().answer(scope, body, send)
 
 
 async def _read_body(receive: Receive) -> bytes | None:

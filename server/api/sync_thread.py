@@ -72,10 +72,12 @@ class SyncThread:
                 self._changed.notify()
         return waiting
 
-    def forget(self, waiting: WaitingSync) -> bool:
-        """Do not answer a request; False if it is answered now, or was."""
+    def forget(self, waiting: WaitingSync) -> None:
+        """Do not answer a request, and cancel its answer; unless it is answered now, or was."""
         with self._changed:
-            return self._ready.forget(waiting)
+            was_waiting = self._ready.forget(waiting)
+        if was_waiting:
+            waiting.answered.cancel()
 
     def _run(self) -> None:
         # Nothing that fails may end the thread: no tablet would be answered any more.

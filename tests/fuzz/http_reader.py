@@ -6,7 +6,8 @@ import asyncio
 from collections.abc import Callable
 from typing import Any
 
-from server.listener import MAX_BYTES_IN_MEMORY, Channel, Listener
+from server.channel import Channel
+from server.listener import MAX_BYTES_IN_MEMORY, Listener
 
 
 async def answer_all(scope: dict[str, Any], receive: Callable[[], Any], send: Callable[[Any], Any]) -> None:
