@@ -147,9 +147,9 @@ class Listener:
     def _choose_losing(self) -> list[Channel]:
         """Return the connections whose places newcomers may take now, the first to drop first.
 
-        Those without a whole head lose theirs first, and soon. A client that is dropped at once would come again at
-        once, and in a sudden crowd, the worst of a few may be an honest sender: so the others keep theirs for a while,
-        and the better half of the places for as long as the crowd is new.
+        Those without a whole head lose theirs first, and soon, and those that send no more and may be gone. A client
+        that is dropped at once would come again at once, and in a sudden crowd, the worst of a few may be an honest
+        sender. So the others keep theirs for a while, and the better half of the places as long as the crowd is new.
         """
         if self._chose_lately:
             return []
@@ -157,9 +157,12 @@ class Listener:
         self.loop.call_later(PAUSE_SECONDS, self._choose_again)
         now = time.monotonic()
         seasoned = [each for each in self.channels if each.opened < now - GRACE_SECONDS]
-        losing = self._rank(each for each in self.channels if each.is_headless and each.opened < now - HEAD_SECONDS)
+        losing = [
+            each for each in self.channels if each.ended or (each.is_headless and each.opened < now - HEAD_SECONDS)
+        ]
         spare = max(len(seasoned) - MAX_CONNECTIONS // 2 + 1, 0)
-        return losing + self._rank(each for each in seasoned if not each.is_headless)[:spare]
+        others = [each for each in seasoned if not (each.is_headless or each.ended)]
+        return self._rank(losing) + self._rank(others)[:spare]
 
     def _choose_again(self) -> None:
         self._chose_lately = False

@@ -108,6 +108,28 @@ def test_a_crowd_without_whole_heads_gives_way_at_once(monkeypatch: pytest.Monke
     run(come_and_go())
 
 
+@pytest.mark.parametrize("rush", [1, 2 * MOST])
+def test_senders_that_may_be_gone_keep_no_newcomer_out(monkeypatch: pytest.MonkeyPatch, rush: int) -> None:
+    """They sent a whole request, which is in work, and closed their sending half."""
+    monkeypatch.setattr(listener, "MAX_CONNECTIONS", MOST)
+    monkeypatch.setattr(listener, "GRACE_SECONDS", 1000)
+
+    async def vanish_and_come() -> None:
+        async with answering(at_once=False) as (opened, app):
+            with ExitStack() as stack:
+                for _ in range(MOST):
+                    connect(opened, stack, POST).shutdown(socket.SHUT_WR)
+                await until(lambda: sum(each.ended for each in opened.channels) == MOST)
+                asked = asyncio.create_task(ask(opened, GET[:-2] + b"Connection: close\r\n\r\n"))
+                for _ in range(rush):
+                    connect(opened, stack, POST).shutdown(socket.SHUT_WR)
+                for _ in range(2 * MOST + rush):
+                    app.may.release()
+                assert b"200 OK" in await asked
+
+    run(vanish_and_come())
+
+
 # Memory and time
 
 
