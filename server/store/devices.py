@@ -4,7 +4,7 @@ request use it."""
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 from server.database.connection import Connection
 from sync.durations import DAY
@@ -53,6 +53,9 @@ class Device:
     quarantined_bytes: int
 
 
+_SELECT = f"select {', '.join(column.name for column in fields(Device))} from devices"  # noqa: S608 (constants)
+
+
 def add_code(w: Connection, code: EnrolmentCode, *, by: str) -> None:
     """Store a code's hash."""
     w.execute(
@@ -83,19 +86,18 @@ def add_device(w: Connection, *, dev: str, key: bytes, label: str, region: str, 
 
 def get_device(c: Connection, dev: str) -> Device | None:
     """Return one tablet, or None."""
-    found = c.row("select * from devices where dev = ?", [dev])
-    return Device(**found) if found else None
+    return list_by_id(c, [dev]).get(dev)
 
 
 def list_by_id(c: Connection, devs: Collection[str]) -> dict[str, Device]:
     """Return these tablets by their ids, as far as they exist."""
-    found = c.rows(f"select * from devices where dev in ({', '.join('?' * len(devs))})", [*devs])  # noqa: S608 (places)
-    return {item["dev"]: Device(**item) for item in found}
+    found = c.execute(f"{_SELECT} where dev in ({', '.join('?' * len(devs))})", [*devs]).fetchall()
+    return {values[0]: Device(*values) for values in found}
 
 
 def list_devices(c: Connection) -> list[Device]:
     """Return all tablets, newest first. Some thousand rows: not for a transaction that writes."""
-    return [Device(**item) for item in c.rows("select * from devices order by enrolled desc, dev")]
+    return [Device(*values) for values in c.execute(f"{_SELECT} order by enrolled desc, dev").fetchall()]
 
 
 def list_certified(c: Connection) -> list[tuple[str, str]]:
@@ -107,8 +109,8 @@ def list_page(c: Connection, *, after: Device | None, most: int) -> list[Device]
     """Return a page of the tablets, newest first. `after` is the tablet before the page; None = the first page."""
     below = "where enrolled <= ? and (enrolled < ? or dev > ?)" if after else ""
     about = [after.enrolled, after.enrolled, after.dev] if after else []
-    sql = f"select * from devices {below} order by enrolled desc, dev limit ?"  # noqa: S608 (constants)
-    return [Device(**item) for item in c.rows(sql, [*about, most])]
+    found = c.execute(f"{_SELECT} {below} order by enrolled desc, dev limit ?", [*about, most]).fetchall()
+    return [Device(*values) for values in found]
 
 
 def certify(w: Connection, dev: str, *, certificate: bytes, label: str, region: str, at: int) -> None:
