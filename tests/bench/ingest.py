@@ -103,11 +103,12 @@ def join(results: Sequence[LoadResult]) -> LoadResult:
 
 def single(intake: Intake) -> Iterator[Figure]:
     """One envelope a request, from 8 tablets and from 32 in turn, and bare commits between the rounds."""
-    few, many, limits = [], [], []
+    few, many, limits, bare = [], [], [], []
     counts = (5, 2) if intake.quick else (200, 50)
     rounds = [(intake.prepare(FEW, 1, counts[0]), intake.prepare(MANY, 1, counts[1])) for _ in range(LIMIT_ROUNDS)]
     size = len(load.requests(rounds[0][0][0])[0])
     for number, (of_few, of_many) in enumerate(rounds):
+        bare.append(raw_limits.cryptography(size, FEW * counts[0]))
         limits.append(raw_limits.commits(intake.site.folder / f"bare-{number}.db", size, FEW * counts[0]))
         few.append(intake.replay(of_few, FEW * counts[0]))
         many.append(intake.replay(of_many, MANY * counts[1]))
@@ -116,7 +117,7 @@ def single(intake: Intake) -> Iterator[Figure]:
     limit_is = "bare SQLite, one row a commit"
     yield Figure("ingest.single.rate", about, driven.rate, "envelopes/s", None, limit, limit_is)
     yield Figure("ingest.single.part", "    of bare SQLite", driven.rate / limit, "", least=0.22)
-    yield from _figures("single", driven, "an envelope", 1.0, 25)
+    yield from _figures("single", driven, "an envelope", 1.0, 25, limit=min(bare))
     others = join(many)
     yield Figure("ingest.many.rate", f"intake, one envelope a request, {MANY} tablets", others.rate, "envelopes/s")
     part = median(each.rate for each in many) / median(each.rate for each in few)
@@ -191,10 +192,13 @@ def bulk(intake: Intake) -> Iterator[Figure]:
     yield Figure("ingest.bulk.rate", about, driven.arrived / driven.replayed.wall, "envelopes/s")
 
 
-def _figures(name: str, driven: LoadResult, of_each: str, cpu: float | None, p99: float | None) -> Iterator[Figure]:
+def _figures(
+    name: str, driven: LoadResult, of_each: str, cpu: float | None, p99: float | None, *, limit: float | None = None
+) -> Iterator[Figure]:
     percentiles = quantiles(driven.replayed.all_taken, n=100, method="inclusive")
     used = None if driven.cpu is None else driven.cpu / (driven.arrived or driven.requests) * 1000
     yield Figure(f"ingest.{name}.p50", "    a request, median", percentiles[49], "ms")
     yield Figure(f"ingest.{name}.p99", "    a request, 99 of 100", percentiles[98], "ms", p99)
-    yield Figure(f"ingest.{name}.cpu", f"    server's CPU {of_each}", used, "ms", cpu)
+    limit_is = "bare public-key cryptography of a request" if limit else ""
+    yield Figure(f"ingest.{name}.cpu", f"    server's CPU {of_each}", used, "ms", cpu, limit, limit_is)
     yield Figure(f"ingest.{name}.load", "    load generator, of one core", driven.replayed.core_percent, "%")

@@ -12,6 +12,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
+
 from server import server_keys
 from server.cli.terminal import now_ms
 from server.config import Config
@@ -21,6 +23,7 @@ from server.flows.desks.routing import Rulebook
 from server.flows.intake import sync_group
 from support.databases import writing_connection
 from sync.exchange.messages import Message
+from sync.keys.key_pairs import SigningKey
 
 Statement = tuple[str, str, Any]  # The connection's method, the text, the parameters.
 
@@ -91,6 +94,21 @@ def replay(copy: Path, noted: Iterable[Statement]) -> float:
     taken = time.perf_counter() - start
     db.close()
     return taken
+
+
+def cryptography(size: int, count: int) -> float:
+    """Return the milliseconds of CPU for what a request of `size` bytes with one envelope needs of public keys: two
+    signatures verified, one key agreed on, two signatures made."""
+    signer, agreer = SigningKey.generate(), X25519PrivateKey.generate()
+    data, short = bytes(size), bytes(300)
+    signature, peer = signer.sign(data), X25519PrivateKey.generate().public_key()
+    begun = time.process_time()
+    for _ in range(count):
+        for _ in range(2):
+            signer.public.verify(signature, data)
+            signer.sign(short)
+        agreer.exchange(peer)
+    return (time.process_time() - begun) / count * 1000
 
 
 def commits(file: Path, size: int, times: int) -> float:
