@@ -5,26 +5,35 @@ A server may have lost many screenings, and tells of some of them only. What it 
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
 
 import pytest
 
+from server.flows.intake import envelopes
+from server.problems import Problem
 from server.store import chains
 from support.clients import Office, PassingAnswer
+from support.databases import writing_connection
 from sync.durations import DAY
 from sync.exchange.courier_delivery import deliver_file
 from sync.exchange.messages import MAX_RANGES, MAX_RECEIPTED
 from sync.exchange.transport import Transport
+from sync.tablet import sync_client
 from sync.tablet.client import Tablet
 from sync.tablet.outbox_database import transaction
 from test_flow_went_back import ALL, delete
-from test_sync_device_orders import give, screen
+from test_server_damage import PAGE
+from test_sync_device_orders import draft, give, screen
 from test_sync_tablet import resigned
 
 HALF = "seq % 2 = 0"
+TABLE_LEAF = 0x0D
+"""The first byte of a page with rows of a table (SQLite's file format, 1.6)."""
 TAKEN = date(2026, 11, 20)
 
 
@@ -227,3 +236,116 @@ def test_a_server_that_never_says_what_it_has_keeps_no_sync_from_ending(
     assert (report.purged, report.waiting, len(on_board(tablet))) == (0, count, count)
     office.line.answer = lambda answer: None
     assert (tablet.sync().waiting, len(office.stored())) == (0, count)
+
+
+def damage_page(office: Office, id_: str) -> set[str]:
+    """Damage the page of the table with this envelope. Returns its id and those of its neighbours there."""
+    database, db = office.field.world.config.database, office.field.services.db
+    [(body,)] = office.field.rows("SELECT body FROM envelopes WHERE id = ?", id_)
+    db.truncate_log()
+    content = bytearray(database.read_bytes())
+    pages = range(0, len(content), PAGE)
+    (page,) = [at for at in pages if content[at] == TABLE_LEAF and body[:200] in content[at : at + PAGE]]
+    content[page] = 0x55
+    with database.open("r+b") as file:
+        file.write(content)
+    for connection in (db.read(), writing_connection(db)):
+        connection.execute("PRAGMA shrink_memory")
+    ids = {id_ for (id_,) in office.field.rows("SELECT id FROM envelopes INDEXED BY sqlite_autoindex_envelopes_1")}
+    return {id_ for id_ in ids if not is_readable(office, id_)}
+
+
+def is_readable(office: Office, id_: str) -> bool:
+    try:
+        return bool(office.field.rows("SELECT body FROM envelopes WHERE id = ?", id_))
+    except sqlite3.DatabaseError:
+        return False
+
+
+@pytest.mark.parametrize("cause", ["wipe", "age"])
+@pytest.mark.parametrize("asked", [1, 5])
+def test_a_damaged_page_keeps_no_screening_back_and_is_told_of(
+    office: Office, tablet: Tablet, cause: str, asked: int
+) -> None:
+    fill(tablet, 30)
+    tablet.sync()
+    old = [kept.id for kept in tablet.outbox.envelopes.list_stored()][:asked]
+    if cause == "age":
+        for id_ in old:
+            tablet.outbox.connection.execute("UPDATE envelope SET at = at - ? WHERE id = ?", (31 * DAY, id_))
+    damaged = damage_page(office, old[0])
+    assert 0 < len(damaged) < 20
+    new = [screen(tablet) for _ in range(3)]
+    if cause == "wipe":
+        give(office, tablet, "wipe")
+    for number in range(3):
+        tablet.sync()
+        if cause == "age":
+            new.append(screen(tablet))
+        taken = {jti for (jti,) in office.field.rows("SELECT jti FROM envelopes WHERE arrival > 30")}
+        assert len(taken) == 3 + (number if cause == "age" else 0)
+        assert taken <= set(new)
+    asked_for = {*old} if cause == "age" else damaged
+    on_tablet = {kept.id for kept in tablet.outbox.envelopes.list_stored()}
+    assert asked_for & damaged <= on_tablet, "the only copies that can be read"
+    assert not set(old) - damaged & on_tablet
+    assert {id_ for (id_,) in office.field.rows("SELECT envelope FROM damaged_envelopes")} == asked_for & damaged
+    assert office.field.rows("SELECT kind FROM work_items WHERE kind = 'damage'")
+
+
+@pytest.mark.parametrize("place", [0, 25])
+def test_a_damaged_page_keeps_no_screening_of_a_courier_back(
+    office: Office, tablet: Tablet, tmp_path: Path, place: int
+) -> None:
+    fill(tablet, 30)
+    old = tablet.hand_over(tmp_path / "old.courier").path
+    tablet.sync()
+    damaged = damage_page(office, tablet.outbox.envelopes.list_stored()[place].id)
+    assert old is not None
+    done = deliver_file(old, tmp_path / "a.receipts", Transport(office.line.url), lambda done, all_: None)
+    assert done.receipted == 30 - len(damaged)
+    assert {(each.id, each.code) for each in done.rejected} == {(id_, "envelope.not_stored") for id_ in damaged}
+
+
+@pytest.mark.parametrize("code", ["storage.damaged", "storage.busy"])
+def test_a_server_that_fails_at_a_question_gets_the_screenings_without_it(
+    office: Office, tablet: Tablet, monkeypatch: pytest.MonkeyPatch, code: str
+) -> None:
+    fill(tablet, 3)
+    tablet.sync()
+    age(tablet)
+    new = screen(tablet)
+
+    def fail(*asked: object, now: int) -> None:
+        raise Problem(code)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(envelopes, "find_duplicate", fail)
+        assert tablet.sync().sent == 1
+    assert new in office.stored()
+    assert sum(tablet.sync().purged for _ in range(2)) == 3
+
+
+@pytest.mark.parametrize("rate", [50, 100])
+def test_a_wipe_destroys_what_needs_no_receipt_before_its_slow_requests(
+    office: Office, tablet: Tablet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, rate: int
+) -> None:
+    fill(tablet, 200)
+    tablet.sync()
+    file, left = draft(tmp_path / "tablet"), list[tuple[bool, int]]()
+    give(office, tablet, "wipe")
+
+    def look(answer: PassingAnswer) -> None:
+        with closing(sqlite3.connect(tmp_path / "tablet" / "outbox.db")) as store:
+            (secret,) = store.execute(
+                "SELECT (SELECT count(*) FROM draft_key) + (SELECT count(*) FROM held WHERE name LIKE 'bundle/%')"
+            ).fetchone()
+        left.append((file.exists(), secret))
+
+    monkeypatch.setattr(sync_client, "measure_rate", lambda *measured: rate)
+    tablet.outbox.connection.execute("UPDATE place SET rate = ?", (rate,))
+    office.line.answer = look
+    assert tablet.sync().wiped
+    assert len(left) > 3
+    assert left[0] == (True, 2)
+    assert set(left[1:]) == {(False, 0)}

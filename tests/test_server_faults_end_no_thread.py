@@ -24,6 +24,8 @@ from support.hostile_server import Answer, post_message, send_bytes
 from support.intake import Field, run_servers
 from support.waiting import PATIENCE, wait_until
 
+NAMES = ("chaski.db", "chaski.db-wal")
+
 
 class Fails:
     """A function that fails so many times and is then itself again."""
@@ -210,3 +212,27 @@ def test_a_rollback_that_fails_keeps_no_later_write_from_its_transaction(db: Sql
         assert w.rows("select name from sqlite_master where name = 'lost'") == []
         w.execute("create table kept (name text) strict")
     assert db.read().rows("select name from sqlite_master where name in ('lost', 'kept')") == [{"name": "kept"}]
+
+
+@pytest.mark.parametrize("spare", [0, 100_000])
+def test_a_rollback_that_fails_keeps_no_later_write_out_beside_a_long_log(
+    db: SqliteDatabase, tmp_path: Path, spare: int
+) -> None:
+    """File and log are above the limit, and merged they are below it."""
+    writer = writing_connection(db)
+    with db.write() as w:
+        w.execute("create table kept (value blob) strict")
+        w.execute("insert into kept values (zeroblob(900000))")
+    writer.conn = FailingRollback(writer.conn)  # type: ignore[assignment]
+
+    def fail(w: Any) -> None:
+        w.execute("insert into kept values (x'00')")
+        raise SystemExit
+
+    with pytest.raises(MemoryError):
+        db.group_commit(fail)
+    writer.most_bytes = sum((tmp_path / name).stat().st_size for name in NAMES) - 100_000 - spare
+    for _ in range(2):
+        with db.write() as w:
+            w.execute("insert into kept values (x'01')")
+    assert db.read().rows("select count(*) as count from kept") == [{"count": 3}]

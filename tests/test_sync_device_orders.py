@@ -295,7 +295,7 @@ def test_after_a_wipe_no_old_state_of_a_draft_on_the_disk_can_be_read(
     screen(tablet)
     give(office, tablet, "wipe")
     assert tablet.sync().wiped
-    assert len(logs) == 2, "when the key was drawn, and when it was destroyed"
+    assert len(logs) == 3, "when the key was drawn, when it was destroyed, and after the last envelope"
     assert all(logs)
     assert key in full[0], "else this test would prove nothing"
     assert not any(key in log for log in logs)

@@ -187,6 +187,7 @@ class SqliteDatabase:
             self._stuck = self._stuck or wait >= WRITE_PATIENCE
             raise DatabaseBusyError
         try:
+            self._writer.rollback()  # What the rollback before may have left open; without it, no write would work.
             self._refuse_full_log()
             self._begin(wait)
             try:
@@ -204,7 +205,6 @@ class SqliteDatabase:
     def _begin(self, wait: float) -> None:
         self._writer.wait_for_locks(int(wait * 1000))
         try:
-            self._writer.rollback()  # What the rollback before may have left open; without it, no write would work.
             self._writer.execute("BEGIN IMMEDIATE")
         except sqlite3.OperationalError as error:
             if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY:

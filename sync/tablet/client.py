@@ -272,7 +272,8 @@ class Tablet:
         documents, jtis = self._require_certified(), self.outbox.envelopes.screening_ids()
         before = self.transport.traffic
         try:
-            delivered = deliver(SyncContext(documents, self.outbox, self.transport, self._key, self._clock))
+            parts = documents, self.outbox, self.transport, self._key, self._clock
+            delivered = deliver(SyncContext(*parts, folders=self._wiped_folders))
         finally:  # This runs however far the delivery came. Only envelopes that it erased go.
             orders.finish_wipe(self.outbox, *self._wiped_folders)
         updated = self._accept_documents(self._require_certified(), delivered.received)

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
+from pathlib import Path
 
 from sync.documents import receipt, trust
 from sync.documents.receipt import ReceiptItem, Receipts
@@ -79,7 +80,7 @@ class DeliveryResult:
 class SyncContext:
     """The parts of one sync: the tablet's documents, store and key, the connection to the server, the clock (ms).
 
-    `timer` gives seconds from any moment. Unlike the clock it never jumps.
+    `timer` gives seconds from any moment. Unlike the clock it never jumps. A wipe deletes the `folders`.
     """
 
     documents: TrustedDocuments
@@ -88,6 +89,7 @@ class SyncContext:
     key: SigningKey
     clock: Callable[[], int]
     timer: Callable[[], float] = time.monotonic
+    folders: tuple[Path, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -121,14 +123,15 @@ def _exchange(context: SyncContext, result: DeliveryResult) -> None:
 
     A refusal has receipts too: no copied key can keep screenings back. In one sync the tablet proves once what it was
     told, and offers once what the server lost (SPEC 11.3 rule 10). Without space there the next request has none. A
-    wipe goes on as long as each request erases something.
+    question before erasing that fails is left out: it must not keep back a screening. A wipe goes on as long as each
+    request erases something.
     """
-    proof, repaired, proved, offered, unwiped = b"", False, False, False, sys.maxsize
+    proof, repaired, proved, offered, unwiped, asks = b"", False, False, False, sys.maxsize, True
     for left in reversed(range(MAX_ROUNDS)):
         context.outbox.envelopes.set_aside_damaged(partial(_is_signed, context.key.public), context.clock())
         held = context.outbox.sync_state.load().proof  # The response may begin another generation, with other receipts.
         most = 0 if result.failure else MAX_ENVELOPES
-        batch = context.outbox.sync_state.next_batch(context.clock(), most=most)
+        batch = context.outbox.sync_state.next_batch(context.clock(), most=most, asks=asks)
         try:
             answer = _send_batch(context, batch, proof, result.received)
         except RefusedError as refused:
@@ -136,9 +139,9 @@ def _exchange(context: SyncContext, result: DeliveryResult) -> None:
                 result.failure = refused
                 continue
             items = _recover(context, batch, refused, result, again=repaired)
-            if items is None or not left:
+            if not left or (items is None and not batch.doomed):
                 raise
-            repaired = not items
+            asks, repaired = asks and items is not None, not items
             result.sent += len(batch.envelopes) if items else 0
             continue
         repaired, proved = False, proved or bool(proof)
@@ -160,8 +163,11 @@ def _add_response(context: SyncContext, result: DeliveryResult, answer: _Verifie
     result.received = former.add(response)
     if result.received != former:  # They are verified together at the end, since one may need the other.
         result.received.save(context.outbox.documents)
+    wiping = context.outbox.orders.tablet_state().wiping
     with suppress(SyncError):  # An error in an order is raised only after the last screening is delivered.
         orders.record(response.orders, context.documents.trust, context.key.kid, context.outbox)
+    if context.outbox.orders.tablet_state().wiping != wiping:  # What needs no receipt goes before slow requests.
+        orders.finish_wipe(context.outbox, *context.folders)
     result.sent += len(answer.batch.envelopes)
     result.receipts += _list_news(answer.batch, answer.items)
     result.events += response.events

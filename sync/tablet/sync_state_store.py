@@ -31,13 +31,13 @@ class SyncStateStore:
     def __init__(self, connection: sqlite3.Connection, counters: ChainCounters, envelopes: EnvelopeStore) -> None:
         self._db, self._counters, self._envelopes = connection, counters, envelopes
 
-    def next_batch(self, now: int, *, most: int = MAX_ENVELOPES) -> Batch:
+    def next_batch(self, now: int, *, most: int = MAX_ENVELOPES, asks: bool = True) -> Batch:
         """Take a request number and at most `most` envelopes to send, and store both before anything is sent.
 
         After a request without a response, the next one asks which ids arrived, and carries one envelope (SPEC 11.3
         rules 2 and 3). A large one that may have arrived is asked for first. Every other request asks for envelopes
-        that are to be erased too. So that a line that does not bear the questions gets few of them next, such a request
-        counts as lost until it is answered.
+        that are to be erased too, if it `asks`. So that a line that does not bear the questions gets few of them next,
+        such a request counts as lost until it is answered.
         """
         with transaction(self._db):
             number, size, rate, wiping = self._db.execute(
@@ -54,7 +54,7 @@ class SyncStateStore:
                 self._envelopes.count_broken(sent[0], 1)
             share = line // (QUESTION_BYTES * (SHARE_OF_QUESTIONS if sent else 1))
             before, questions = _erased_before(wiping, now), min(size, max(1, share) if line else size)
-            doomed = () if unanswered else self._envelopes.list_doomed(before, questions)
+            doomed = () if unanswered or not asks else self._envelopes.list_doomed(before, questions)
             self._db.execute("UPDATE place SET request = ?, batch = ?", (number, 1 if doomed else size))
         self._counters.write_checkpoint()
         asked = [identity for identity in unanswered if identity not in sent]

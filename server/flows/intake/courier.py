@@ -7,14 +7,14 @@ rejections. The server must not sign before the commit.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
 from server.database.connection import Connection, Database, savepoint
 from server.flows.desks.routing import Rulebook
+from server.flows.intake import damaged_pages, storage_budget
 from server.flows.intake import envelopes as envelope_intake
-from server.flows.intake import storage_budget
 from server.flows.intake.envelopes import ParsedEnvelope
 from server.flows.intake.storage_budget import StorageBudget
 from server.flows.intake.sync_request import get_device_key
@@ -54,7 +54,7 @@ def answer_courier(
             by_tablet.setdefault(arrival.envelope.header.dev, []).append(arrival)
     rejected = [ReceiptItem(each.id, "rejected", code=each.code) for each in arrivals if each.envelope is None]
     call = _Call(by_tablet, rulebook, budget, now)
-    stored = db.group_commit(lambda w: _store(w, call)) if by_tablet else _Stored(meta.get_generation(db.read()))
+    stored = _commit(db, call) if by_tablet else _Stored(meta.get_generation(db.read()))
     items = [*rejected, *(item for group in stored.items.values() for item in group)]
     not_stored = tuple(RejectedEnvelope(item.id, item.code) for item in items if not item.done)
     receipts = (_receipts(dev, group, stored, now) for dev, group in sorted(stored.items.items()))
@@ -95,8 +95,16 @@ class _Stored:
     items: Mapping[str, Sequence[ReceiptItem]] = field(default_factory=dict)
 
 
-def _store(w: Connection, call: _Call) -> _Stored:
-    items = {dev: _store_tablet(w, dev, arrivals, call) for dev, arrivals in sorted(call.by_tablet.items())}
+def _commit(db: Database, call: _Call) -> _Stored:
+    ids = [arrival.id for arrivals in call.by_tablet.values() for arrival in arrivals]
+    return damaged_pages.commit(db, ids, lambda w, unreadable: _store(w, call, unreadable), now=call.now)
+
+
+def _store(w: Connection, call: _Call, unreadable: Collection[str] | None) -> _Stored:
+    items = {
+        dev: _store_tablet(w, dev, damaged_pages.leave_out(arrivals, unreadable or ()), call)
+        for dev, arrivals in sorted(call.by_tablet.items())
+    }
     left = courier_receipt.limit_left(sorted(meta.left_generations(w)))
     return _Stored(meta.get_generation(w), left, *audit.get_head(w), items)
 

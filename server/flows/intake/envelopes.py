@@ -221,22 +221,17 @@ def find_duplicate(w: Connection, id_: str, *, now: int) -> ReceiptItem | None:
 
     A damaged one gets no receipt, so the tablet sends it again while it still has it.
     """
-    stored = envelopes.get_envelope(w, id_)
-    if stored is None:
-        return None
-    if not _is_intact(w, id_):
-        damage.record_faults(w, [Fault("envelope.changed", id_)], now=now)
-        return None
-    return ReceiptItem(id_, "duplicate", stored.seq)
-
-
-def _is_intact(w: Connection, id_: str) -> bool:
     try:
-        return envelope_id(envelopes.get_body(w, id_) or b"") == id_
+        stored = envelopes.get_envelope(w, id_)
+        if stored is None:
+            return None
+        if envelope_id(envelopes.get_body(w, id_) or b"") == id_:
+            return ReceiptItem(id_, "duplicate", stored.seq)
     except sqlite3.DatabaseError as error:
         if not _concerns_one_row(error):
             raise
-        return False
+    damage.record_faults(w, [Fault("envelope.changed", id_)], now=now)
+    return None
 
 
 def _concerns_one_row(error: sqlite3.DatabaseError) -> bool:

@@ -8,7 +8,7 @@ server must not sign the answer before the commit.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import lru_cache, partial
@@ -18,8 +18,8 @@ from server.database.connection import Connection, Database
 from server.flows.desks.routing import Rulebook
 from server.flows.forms import halts
 from server.flows.forms.delivery import DeltaFinder, TravellingVersions
+from server.flows.intake import damaged_pages, gaps, response_budget, storage_budget
 from server.flows.intake import envelopes as envelope_intake
-from server.flows.intake import gaps, response_budget, storage_budget
 from server.flows.intake.envelopes import ParsedEnvelope
 from server.flows.intake.shared_facts import SharedFacts
 from server.flows.intake.storage_budget import StorageBudget
@@ -74,7 +74,10 @@ def answer_request(
     """
     call = read_call(db, message, keys, rulebook, budget, now)
     try:
-        applied = db.group_commit(lambda w: apply_call(w, call, keys))
+        ids = [*call.request.pending, *(arrival.id for arrival in call.arrivals)]
+        applied = damaged_pages.commit(
+            db, ids, lambda w, unreadable: apply_call(w, _leave_out(call, unreadable), keys), now=now
+        )
     except Problem as error:
         if error.code == "storage.quota":
             _report_quota(db, error.members["dev"], budget, now=now)
@@ -96,6 +99,14 @@ def read_call(
     ]
     digest = hashlib.sha256(message.body).hexdigest()
     return Call(dev, request, digest, arrivals, _read_proof(db, request), rulebook, budget, now)
+
+
+def _leave_out(call: Call, unreadable: Collection[str] | None) -> Call:
+    if unreadable is None:
+        return call
+    pending = tuple(id_ for id_ in call.request.pending if id_ not in unreadable)
+    request = replace(call.request, pending=pending, receipted={})
+    return replace(call, request=request, arrivals=damaged_pages.leave_out(call.arrivals, unreadable))
 
 
 def _refuse(applied: Applied, response: Response) -> NumberRefusedError:
