@@ -251,7 +251,7 @@ class Server:
             reschedule_jobs(scheduler)
         if time.monotonic() >= self._trimmed + TRIM_SECONDS:
             self._trimmed = time.monotonic()
-            # In a thread of its own: it may take 100 ms, in which nobody would be answered.
+            # In a thread of its own: it may take 100 ms, in which no request would be answered.
             await asyncio.to_thread(give_memory_back)
 
     def stop(self) -> None:

@@ -111,7 +111,7 @@ class Channel(HttpToolsProtocol):
         return self.ended or (self.silent and not self.unfetched_bytes())
 
     @property
-    def is_headless(self) -> bool:
+    def sent_no_head(self) -> bool:
         """True if no whole head of a request has ever arrived."""
         return self.cycle is None and self.refused is None
 
@@ -236,7 +236,7 @@ class Channel(HttpToolsProtocol):
         self.in_body, self.steps = False, self.steps + 1
 
     def eof_received(self) -> bool:  # type: ignore[override]
-        """Keep the connection of a client that sends no more, until what the server works on is answered."""
+        """Keep the connection of a client that sends no more, until the requests in work are answered."""
         self.ended = True
         return self.works or bool(self.pipeline)
 

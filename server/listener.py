@@ -118,19 +118,19 @@ class Listener:
 
     def _accept_waiting(self) -> None:
         """Accept all connections that wait; at the limit, drop another one for each, or put it off."""
-        losing: list[Channel] | None = None
+        to_drop: list[Channel] | None = None
         while True:
             is_full = len(self.channels) >= MAX_CONNECTIONS
-            if is_full and losing is None:
-                losing = self._choose_losing()
-            if is_full and not losing:
+            if is_full and to_drop is None:
+                to_drop = self._choose_to_drop()
+            if is_full and not to_drop:
                 self._put_off()
                 return
             accepted = self.accept()
             if accepted is None:
                 return
-            if is_full and losing:
-                losing.pop(0).drop()
+            if is_full and to_drop:
+                to_drop.pop(0).drop()
             line, address = accepted
             line.setblocking(False)
             channel = Channel(self, address)
@@ -144,25 +144,25 @@ class Listener:
             self.forget(channel)
             line.close()
 
-    def _choose_losing(self) -> list[Channel]:
+    def _choose_to_drop(self) -> list[Channel]:
         """Return the connections whose places newcomers may take now, the first to drop first.
 
-        Those without a whole head lose theirs first, and soon, and those that send no more and may be gone. A client
-        that is dropped at once would come again at once, and in a sudden crowd, the worst of a few may be an honest
-        sender. So the others keep theirs for a while, and the better half of the places as long as the crowd is new.
+        First come those that sent no whole head soon, and those that send no more and may be gone. A client that is
+        dropped at once would come again at once, and in a sudden crowd, the worst of a few may be an honest sender. So
+        the others keep their places for a while, and half of all places as long as most connections are new.
         """
         if self._chose_lately:
             return []
         self._chose_lately = True
         self.loop.call_later(PAUSE_SECONDS, self._choose_again)
         now = time.monotonic()
-        seasoned = [each for each in self.channels if each.opened < now - GRACE_SECONDS]
-        losing = [
-            each for each in self.channels if each.ended or (each.is_headless and each.opened < now - HEAD_SECONDS)
+        older = [each for each in self.channels if each.opened < now - GRACE_SECONDS]
+        to_drop = [
+            each for each in self.channels if each.ended or (each.sent_no_head and each.opened < now - HEAD_SECONDS)
         ]
-        spare = max(len(seasoned) - MAX_CONNECTIONS // 2 + 1, 0)
-        others = [each for each in seasoned if not (each.is_headless or each.ended)]
-        return self._rank(losing) + self._rank(others)[:spare]
+        spare = max(len(older) - MAX_CONNECTIONS // 2 + 1, 0)
+        others = [each for each in older if not (each.sent_no_head or each.ended)]
+        return self._rank(to_drop) + self._rank(others)[:spare]
 
     def _choose_again(self) -> None:
         self._chose_lately = False

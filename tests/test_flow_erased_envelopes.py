@@ -1,6 +1,6 @@
 """Tests of what a tablet erases: only what the server, asked once more, says that it has.
 
-A server may have lost many screenings, and tells of some of them only. What it did not tell of must stay.
+A server may have lost many screenings, and tells of some of them only. The others must stay.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Connections at the listener: strangers take no place, no memory and no time; what is on the way is answered."""
+"""Connections at the listener: strangers take no place, no memory and no time; requests on the way are answered."""
 
 from __future__ import annotations
 
@@ -68,11 +68,16 @@ async def all_said(opened: Listener, count: int, size: int) -> None:
 # Places
 
 
-@pytest.mark.parametrize("then", [b"", b"P"])
-def test_connections_that_were_just_answered_keep_no_newcomer_out(monkeypatch: pytest.MonkeyPatch, then: bytes) -> None:
+@pytest.fixture
+def few_places(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let a listener have few connections, and let them keep their places for long."""
     monkeypatch.setattr(listener, "MAX_CONNECTIONS", MOST)
     monkeypatch.setattr(listener, "GRACE_SECONDS", 1000)
 
+
+@pytest.mark.usefixtures("few_places")
+@pytest.mark.parametrize("then", [b"", b"P"])
+def test_connections_that_were_just_answered_keep_no_newcomer_out(then: bytes) -> None:
     async def come_last() -> None:
         async with answering() as (opened, app):
             with ExitStack() as stack:
@@ -86,11 +91,10 @@ def test_connections_that_were_just_answered_keep_no_newcomer_out(monkeypatch: p
     run(come_last())
 
 
+@pytest.mark.usefixtures("few_places")
 @pytest.mark.parametrize("each_says", [b"", b"POST / HTTP/1.1\r\nA: "])
-def test_a_crowd_without_whole_heads_gives_way_at_once(monkeypatch: pytest.MonkeyPatch, each_says: bytes) -> None:
+def test_a_crowd_without_whole_heads_gives_way_at_once(each_says: bytes) -> None:
     """Neither a newcomer waits nor does a sender lose its place, though all are of one network."""
-    monkeypatch.setattr(listener, "MAX_CONNECTIONS", MOST)
-    monkeypatch.setattr(listener, "GRACE_SECONDS", 1000)
 
     async def come_and_go() -> None:
         async with answering() as (opened, _):
@@ -108,11 +112,10 @@ def test_a_crowd_without_whole_heads_gives_way_at_once(monkeypatch: pytest.Monke
     run(come_and_go())
 
 
+@pytest.mark.usefixtures("few_places")
 @pytest.mark.parametrize("rush", [1, 2 * MOST])
-def test_senders_that_may_be_gone_keep_no_newcomer_out(monkeypatch: pytest.MonkeyPatch, rush: int) -> None:
+def test_senders_that_may_be_gone_keep_no_newcomer_out(rush: int) -> None:
     """They sent a whole request, which is in work, and closed their sending half."""
-    monkeypatch.setattr(listener, "MAX_CONNECTIONS", MOST)
-    monkeypatch.setattr(listener, "GRACE_SECONDS", 1000)
 
     async def vanish_and_come() -> None:
         async with answering(at_once=False) as (opened, app):
@@ -220,7 +223,7 @@ def test_a_byte_costs_the_same_however_many_hold_memory(monkeypatch: pytest.Monk
     run(drip())
 
 
-# What is on the way
+# Requests on the way
 
 
 @pytest.mark.parametrize("requests", [1, 3])

@@ -1,4 +1,4 @@
-"""One fault, such as a full memory, ends no thread of the server for good, and leaves nobody without an answer."""
+"""One fault, such as a full memory, ends no thread of the server for good, and leaves no caller without an answer."""
 
 from __future__ import annotations
 

@@ -50,7 +50,7 @@ def deliver(outbox: Outbox, *, generation: str = "g1", at: int = 1_000, here: in
 def erase(outbox: Outbox, *, at: int, here: int) -> int:
     """Answer a request with receipts for all that it wants to erase; return how many envelopes that erased."""
     batch = outbox.sync_state.next_batch(here)
-    receipts = ((identity, "duplicate") for identity in batch.doomed)
+    receipts = ((identity, "duplicate") for identity in batch.erasable)
     return outbox.sync_state.record_answer(batch, news(*receipts, at=at, here=here))
 
 
@@ -517,7 +517,7 @@ def test_a_rejected_envelope_stays_on_board_and_is_offered_again_the_next_day(ou
     outbox.sync_state.record_answer(outbox.sync_state.next_batch(0), news((kept.id, "rejected"), at=DAY))
     assert outbox.envelopes.count_by_state() == {"waiting": 0, "receipted": 0, "rejected": 1}
     assert not outbox.sync_state.has_more(2 * DAY)
-    assert outbox.sync_state.next_batch(100 * DAY).doomed == ()
+    assert outbox.sync_state.next_batch(100 * DAY).erasable == ()
     outbox.sync_state.record_answer(outbox.sync_state.next_batch(0), news((kept.id, "rejected"), at=DAY))
     assert [item.id for item in outbox.sync_state.next_batch(2 * DAY + 1).envelopes] == [kept.id]
 

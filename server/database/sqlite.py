@@ -187,7 +187,7 @@ class SqliteDatabase:
             self._stuck = self._stuck or wait >= WRITE_PATIENCE
             raise DatabaseBusyError
         try:
-            self._writer.rollback()  # What the rollback before may have left open; without it, no write would work.
+            self._writer.rollback()  # The rollback before may have failed; then no write would work.
             self._refuse_full_log()
             self._begin(wait)
             try:
@@ -278,7 +278,7 @@ class SqliteDatabase:
         try:
             self._run_batch(batch)
         finally:
-            for _, waiting in batch:  # Nobody takes a caller twice: one without a result would wait for ever.
+            for _, waiting in batch:  # A caller is taken once: without a result it would wait for ever.
                 if not waiting.done():
                     waiting.set_exception(RuntimeError("the outcome was lost"))
             with self._changed:

@@ -242,7 +242,7 @@ def _try_to_lock(file: BinaryIO) -> None:
 
 @contextmanager
 def _reading(file: BinaryIO) -> Iterator[BinaryIO]:
-    """Read the open file from its beginning, with a buffer. What is written goes to its end all the same."""
+    """Read the open file from its beginning, with a buffer. Writing goes to its end all the same."""
     with os.fdopen(os.dup(file.fileno()), "rb") as present:
         present.seek(0)
         yield present

@@ -53,7 +53,7 @@ class DocumentStore:
     def former_versions(self) -> dict[str, str]:
         """Return the hash of the version that was in use before, by form id.
 
-        The list only saves downloads, so what is damaged in it counts as not there.
+        The list only saves downloads, so a damaged entry counts as missing.
         """
         try:
             listed = strict_json(self.get(FORMER) or b"{}")

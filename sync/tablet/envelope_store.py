@@ -128,7 +128,7 @@ class EnvelopeStore:
         rows = self._db.execute("SELECT id FROM envelope WHERE state = 'sent' ORDER BY position")
         return tuple(row[0] for row in rows)
 
-    def list_doomed(self, before: int, limit: int) -> tuple[str, ...]:
+    def list_erasable(self, before: int, limit: int) -> tuple[str, ...]:
         """Return the ids of at most `limit` envelopes that were receipted before `before` (ms), the oldest receipts
         first."""
         rows = self._db.execute(

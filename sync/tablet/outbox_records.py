@@ -39,14 +39,14 @@ class StatusUpdate:
 class Batch:
     """The contents of one request: its number, its envelopes, and ids sent before without a receipt.
 
-    `doomed` are ids of receipted envelopes that are to be erased, if the response names them again. `size` is the
+    `erasable` are ids of receipted envelopes that are to be erased, if the response names them again. `size` is the
     number of envelopes that a request may have; 0 = as stored.
     """
 
     number: int
     asked: tuple[str, ...]
     envelopes: tuple[StoredEnvelope, ...]
-    doomed: tuple[str, ...] = ()
+    erasable: tuple[str, ...] = ()
     size: int = 0
 
 

@@ -139,7 +139,7 @@ def _exchange(context: SyncContext, result: DeliveryResult) -> None:
                 result.failure = refused
                 continue
             items = _recover(context, batch, refused, result, again=repaired)
-            if not left or (items is None and not batch.doomed):
+            if not left or (items is None and not batch.erasable):
                 raise
             asks, repaired = asks and items is not None, not items
             result.sent += len(batch.envelopes) if items else 0
@@ -176,7 +176,7 @@ def _add_response(context: SyncContext, result: DeliveryResult, answer: _Verifie
 
 def _list_news(batch: Batch, items: Iterable[ReceiptItem]) -> list[ReceiptItem]:
     """Return the receipts without those that only confirm earlier ones."""
-    return [item for item in items if item.id not in batch.doomed]
+    return [item for item in items if item.id not in batch.erasable]
 
 
 def _is_signed(key: VerifyKey, raw: bytes) -> bool:
@@ -291,7 +291,7 @@ def _build_request(context: SyncContext, batch: Batch, proof: bytes, received: R
         orders=place.orders,
         generation=place.generation,
         cursor=place.cursor,
-        pending=(*batch.asked, *batch.doomed),
+        pending=(*batch.asked, *batch.erasable),
         envelopes=tuple(envelope.raw for envelope in batch.envelopes),
         inventory_digest=_inventory_digest(documents),
         inventory={} if place.inventory == _inventory_digest(documents) else limit_inventory(documents.versions),

@@ -54,11 +54,11 @@ class SyncStateStore:
                 self._envelopes.count_broken(sent[0], 1)
             share = line // (QUESTION_BYTES * (SHARE_OF_QUESTIONS if sent else 1))
             before, questions = _erased_before(wiping, now), min(size, max(1, share) if line else size)
-            doomed = () if unanswered or not asks else self._envelopes.list_doomed(before, questions)
-            self._db.execute("UPDATE place SET request = ?, batch = ?", (number, 1 if doomed else size))
+            erasable = () if unanswered or not asks else self._envelopes.list_erasable(before, questions)
+            self._db.execute("UPDATE place SET request = ?, batch = ?", (number, 1 if erasable else size))
         self._counters.write_checkpoint()
         asked = [identity for identity in unanswered if identity not in sent]
-        return Batch(number, tuple(asked[:MAX_ENVELOPES]), envelopes, doomed, size)
+        return Batch(number, tuple(asked[:MAX_ENVELOPES]), envelopes, erasable, size)
 
     def return_batch(self, batch: Batch) -> None:
         """Undo `next_batch`: the server has stored nothing of it. The number stays used."""
@@ -104,7 +104,7 @@ class SyncStateStore:
             erased = self._envelopes.erase(done, _erased_before(wiping, min(result.at, result.here)))
             self._record_told(result)
             self._record_events(result)
-            grown = min(size * 2, MAX_ENVELOPES) if batch.envelopes or batch.doomed else size
+            grown = min(size * 2, MAX_ENVELOPES) if batch.envelopes or batch.erasable else size
             self._db.execute(
                 "UPDATE place SET batch = ?, rate = COALESCE(NULLIF(?, 0), rate), generation = ?, cursor = ?,"
                 " inventory = ?",
@@ -126,7 +126,7 @@ class SyncStateStore:
         self._envelopes.set_state("pending", [*batch.asked, *sent])
         self._envelopes.forget_broken(sent)
         self._envelopes.record_receipts(result)
-        self._envelopes.offer_unknown({*batch.doomed} - {identity for identity, _ in result.receipts})
+        self._envelopes.offer_unknown({*batch.erasable} - {identity for identity, _ in result.receipts})
         self._envelopes.offer_again(result.again)
 
     def record_receipts(self, batch: Batch, receipts: Receipts, told: AuditRow, proof: bytes, *, here: int) -> int:

@@ -60,7 +60,8 @@ class TravellingVersions:
     """The versions that travel along with the responses to requests that came together (SPEC 11.3 rule 12).
 
     They only save a tablet a request. So nothing about them may fail one, and nothing may wait for them: they are
-    looked up after the commit, and what is not at hand travels with a later response. Without `find` nothing travels.
+    looked up after the commit, and a version that is not at hand travels with a later response. Without `find` none
+    travels.
     """
 
     def __init__(self, db: Database, find: DeltaFinder | None) -> None:
@@ -106,7 +107,7 @@ def _read_manifest(named: Document) -> Manifest:
 def _find_small(db: Database, find: DeltaFinder, named: str, pair: str) -> bytes:
     """Return a delta as long as a response has room for, or more than that of one that is too long.
 
-    What was found is kept by the versions' hashes, so that no bytes are read and hashed again; and only for the
+    A delta is kept by the versions' hashes, so that no bytes are read and hashed again; and only for the
     manifest with the hash `named`, because a version that is signed anew comes with a newer one. Raises
     _NotAtHandError.
     """

@@ -1,4 +1,4 @@
-"""Stores what arrives although a page of the database is damaged. The sync request and the courier call it.
+"""Stores arriving envelopes although a page of the database is damaged. The sync request and the courier call it.
 
 A transaction that has read a damaged page cannot be committed: SQLite refuses all else that it wrote, too. So it runs
 again without the envelopes whose stored rows cannot be read. One bad page must not keep other screenings out.
@@ -23,8 +23,9 @@ T = TypeVar("T")
 def commit(db: Database, ids: Sequence[str], work: Callable[[Connection, Collection[str] | None], T], *, now: int) -> T:
     """Run `work` in a transaction shared with others, and return its result after the commit.
 
-    It gets None; or, in a second run after one that damage ended, those of the envelopes `ids` that cannot be read.
-    It leaves them out, and does not look for losses. They are put on the work list. Raises what the second run raises.
+    If a damaged page ends the transaction, `work` runs a second time. It gets None in the first run; in the second one,
+    those of the envelopes `ids` that cannot be read: it must leave them out, and must not look for losses. They are put
+    on the work list. Raises the error of the second run.
     """
     try:
         return db.group_commit(lambda w: work(w, None))

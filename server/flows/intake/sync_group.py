@@ -72,7 +72,7 @@ def _read_usual(
         return None
     request = call.request
     reports = request.proof or request.refused or request.ended or request.orders
-    # The stored bytes of what is pending are read and hashed, while the others wait.
+    # The stored bytes of pending envelopes are read and hashed, while the others wait.
     is_usual = not reports and len(request.pending) <= MOST_PENDING
     is_own = all(arrival.envelope is not None and arrival.envelope.header.dev == call.dev for arrival in call.arrivals)
     return call if is_usual and is_own else None

@@ -142,8 +142,8 @@ class Call:
 
 @dataclass(frozen=True)
 class Applied:
-    """The result of the transaction: the tablet, all that there is to answer, the receipt items, and number and hash of
-    the last audit row. `cursors`: before the first event and after each. `refused`: why the request's number is."""
+    """The result of the transaction: the tablet, the response without limits, the receipt items, and number and hash
+    of the last audit row. `cursors`: before the first event and after each. `refused`: why the number is refused."""
 
     device: Device
     response: Response
@@ -322,7 +322,7 @@ def _list_newer(shared: SharedFacts, request: Request) -> dict[str, tuple[Docume
 
 
 def complete_response(applied: Applied, call: Call, keys: ServerKeys, travelling: TravellingVersions) -> Response:
-    """Return what is sent of all that there is to answer, with form versions and the signed receipts. Call it only
+    """Return the response that is sent: within the budget, with form versions and the signed receipts. Call it only
     after the commit."""
     response, request = applied.response, call.request
     if response.manifest is not None and applied.device.state == "certified":
