@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import platform
 import select
 import socket
+import subprocess
+import sys
 import threading
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, MutableMapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, asynccontextmanager, contextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -362,3 +366,31 @@ def test_a_listener_without_free_descriptors_tries_again_once_a_second(error: in
         opened.close()
 
     asyncio.run(run_out())
+
+
+# What is kept after a rush
+
+SHARED = """
+import ctypes, sys, threading
+from server.app import limit_arenas
+limit_arenas()
+libc, all_hold = ctypes.CDLL(None), threading.Barrier(9)
+def hold():
+    held = bytes(2**20 // 16)
+    all_hold.wait()
+    all_hold.wait()
+for _ in range(8):
+    threading.Thread(target=hold).start()
+all_hold.wait()
+libc.fopen.restype = ctypes.c_void_p
+told = ctypes.c_void_p(libc.fopen(sys.argv[1].encode(), b"w"))
+libc.malloc_info(0, told)
+libc.fclose(told)
+all_hold.wait()
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="other libraries keep memory in other ways")
+def test_eight_threads_share_two_arenas(tmp_path: Path) -> None:
+    subprocess.run([sys.executable, "-c", SHARED, str(tmp_path / "told")], check=True)
+    assert (tmp_path / "told").read_text().count("<heap nr=") == 2
