@@ -29,6 +29,7 @@ _REASONS = {
 
 _ADDED_SINCE: Mapping[str, Any] = {"audio": {}, "fell_back": {}, "free_text": {}}
 """Members that later releases added. A form without them is read with these values."""
+_TYPES = {"str": str, "int": int, "tuple": tuple, "Mapping": Mapping}
 
 
 @dataclass(frozen=True)
@@ -61,6 +62,9 @@ class CompiledForm:
     xform: str
 
     def __post_init__(self) -> None:
+        for each in fields(self):
+            if not isinstance(getattr(self, each.name), _TYPES[str(each.type).partition("[")[0]]):
+                raise ValueError(f"{each.name} is no {each.type}")
         if self.channel not in CHANNELS:
             raise ValueError(f"channel must be one of {', '.join(CHANNELS)}, not {self.channel!r}")
 
@@ -86,6 +90,8 @@ class CompiledForm:
 def _with_later_members(written: dict[str, Any]) -> dict[str, Any]:
     """Add the members that earlier releases did not write. Desks still open screenings of those forms."""
     left_out = written["left_out"]
+    if isinstance(left_out, list) and not all(isinstance(lang, str) for lang in left_out):
+        raise ValueError("left_out names languages")
     named = {lang: {} for lang in left_out} if isinstance(left_out, list) else left_out
     return {**_ADDED_SINCE, **written, "left_out": named}
 

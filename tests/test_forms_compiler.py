@@ -13,10 +13,12 @@ import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from random import Random
+from typing import Any
 from zipfile import ZipFile
 
 import openpyxl
 import pytest
+import rfc8785
 from pyxform.xls2json_backends import md_table_to_workbook
 
 from screening_forms.compiled_form import CompiledForm
@@ -78,6 +80,16 @@ def test_a_compiled_form_loads_from_its_own_bytes_and_from_no_others() -> None:
     ):
         with pytest.raises(FormError):
             CompiledForm.from_bytes(other)
+
+
+@pytest.mark.parametrize(
+    "other",
+    [{"left_out": [0]}, {"left_out": [None]}, {"left_out": 5}, {"title": 5}, {"languages": "es"}, {"audio": ["es"]}],
+)
+def test_a_compiled_form_with_a_member_of_another_type_is_refused(other: dict[str, Any]) -> None:
+    values = json.loads(compiled("small").to_bytes())
+    with pytest.raises(FormError):
+        CompiledForm.from_bytes(rfc8785.dumps(values | other))
 
 
 def test_a_spreadsheet_and_markdown_tables_compile_to_the_same_bytes(tmp_path: Path) -> None:

@@ -25,7 +25,7 @@ from server.store import worklist as worklist_store
 from server.store.rollouts import Rollout
 from server.store.versions import NewVersion
 from support.databases import list_about
-from support.intake import Field, Tablet
+from support.intake import ROUTE, Field, Tablet
 from sync.documents import bundle, trust
 from sync.documents.manifest import Manifest
 from sync.documents.signed import Document
@@ -314,6 +314,24 @@ def test_three_tablets_whose_screenings_are_rejected_halt_the_version_they_have(
         field.push(tablet, b"no envelope")
     assert watch(field) == 1
     assert chosen(field) == first.sha
+
+
+@pytest.mark.parametrize("cause", ["a queue that is gone", "a stranger's screening"])
+def test_screenings_that_the_server_cannot_store_halt_no_version(field: Field, cause: str) -> None:
+    field.now = NOW
+    publish(field, "1")
+    second = publish(field, "2", Ring(share_permille=1000))
+    stranger = field.tablet(certified=False)
+    with field.services.db.write() as w:
+        w.execute("delete from queue_groups where queue = '17-child'")
+        w.execute("delete from queues where id = '17-child'")
+    for tablet in [field.tablet() for _ in range(3)]:
+        field.ask(tablet, field.message(tablet, inventory={"otra": second.sha}))
+        by = stranger if cause == "a stranger's screening" else tablet
+        (item,) = field.push(tablet, field.envelope(by, replace(ROUTE, queue_kinds=("child",))))
+        assert item.outcome == "rejected"
+    assert watch(field) == 0
+    assert halts.get_rollout_status(field.services.db, second.id, now=NOW).refused == 0
 
 
 def test_stolen_tablets_that_were_revoked_halt_nothing(field: Field) -> None:

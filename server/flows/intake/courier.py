@@ -15,7 +15,7 @@ from server.database.connection import Connection, Database, savepoint
 from server.flows.desks.routing import Rulebook
 from server.flows.intake import damaged_pages, storage_budget
 from server.flows.intake import envelopes as envelope_intake
-from server.flows.intake.envelopes import ParsedEnvelope
+from server.flows.intake.envelopes import UNKNOWN_DEVICE, ParsedEnvelope
 from server.flows.intake.storage_budget import StorageBudget
 from server.flows.intake.sync_request import get_device_key
 from server.problems import Problem
@@ -113,7 +113,7 @@ def _store_tablet(w: Connection, dev: str, arrivals: Sequence[ParsedEnvelope], c
     """Store the envelopes of one tablet. Without space for it none is stored, and a work item says so."""
     device = devices.get_device(w, dev)
     if device is None:  # It was there when its signature was verified.
-        return [ReceiptItem(each.id, "rejected", code="envelope.unknown_device") for each in arrivals]
+        return [ReceiptItem(each.id, "rejected", code=UNKNOWN_DEVICE) for each in arrivals]
     try:
         with savepoint(w):
             # Rejections are not counted against the tablet: a stranger may have recorded what it sent.

@@ -14,7 +14,7 @@ from typing import TypeVar
 from server.database.connection import Connection, Database
 from server.flows import damage
 from server.flows.damage import Fault
-from server.flows.intake.envelopes import ParsedEnvelope
+from server.flows.intake.envelopes import NOT_STORED, ParsedEnvelope
 from server.store import envelopes
 
 T = TypeVar("T")
@@ -40,7 +40,7 @@ def commit(db: Database, ids: Sequence[str], work: Callable[[Connection, Collect
 def leave_out(arrivals: Iterable[ParsedEnvelope], unreadable: Collection[str]) -> list[ParsedEnvelope]:
     """Return the arrivals, those of `unreadable` as rejected: they stay on their tablet."""
     return [
-        replace(each, envelope=None, route=None, code="envelope.not_stored") if each.id in unreadable else each
+        replace(each, envelope=None, route=None, code=NOT_STORED) if each.id in unreadable else each
         for each in arrivals
     ]
 

@@ -31,6 +31,10 @@ from sync.envelope.verify import Envelope, envelope_id, parse_envelope, verify_e
 from sync.errors import SyncError
 from sync.keys.key_pairs import RouteKey, VerifyKey
 
+NOT_STORED, UNKNOWN_DEVICE = "envelope.not_stored", "envelope.unknown_device"
+OWN_CODES = {NOT_STORED, UNKNOWN_DEVICE}
+"""The server's own reasons for rejecting an envelope (SPEC 10). They speak against no form version."""
+
 
 @dataclass(frozen=True)
 class ParsedEnvelope:
@@ -75,7 +79,7 @@ def inspect_envelope(
         envelope = parse_envelope(raw)
         verify_envelope(envelope, key_of(envelope.header.dev))
     except Problem:
-        return ParsedEnvelope(envelope_id(raw), None, None, "envelope.unknown_device")
+        return ParsedEnvelope(envelope_id(raw), None, None, UNKNOWN_DEVICE)
     except SyncError as error:
         return ParsedEnvelope(envelope_id(raw), None, None, error.code)
     return ParsedEnvelope(envelope.id, envelope, _open_route(envelope, route_keys), "")
@@ -114,7 +118,7 @@ def store_all(
         items = _store_together(arrivals, about, shared)
     else:
         items = _store_batch(w, arrivals, about)
-    codes = [item.code for item in items if item.outcome == "rejected"]
+    codes = [item.code for item in items if item.outcome == "rejected" and item.code not in OWN_CODES]
     if codes and counted:
         halts.record_rejection(w, sender.dev, codes[-1], now=now)
     return items
@@ -152,7 +156,7 @@ def _store_alone(w: Connection, arrival: ParsedEnvelope, sender: _Sender) -> Rec
     except sqlite3.DatabaseError as error:
         if not _concerns_one_row(error):
             raise
-        return _count_rejection(w, arrival.id, "envelope.not_stored", sender)
+        return _count_rejection(w, arrival.id, NOT_STORED, sender)
 
 
 def _store_together(arrivals: Sequence[ParsedEnvelope], sender: _Sender, shared: SharedFacts) -> list[ReceiptItem]:
