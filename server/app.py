@@ -32,7 +32,7 @@ from server.api.tablets import install_tablet_api
 from server.config import Config, ConfigError, find_key_files, refuse_insecure, refuse_unfinished
 from server.database import snapshot
 from server.database.connection import Database, DatabaseBusyError, DatabaseDamagedError
-from server.database.sqlite import SqliteDatabase
+from server.database.sqlite import SqliteDatabase, is_damage
 from server.flows.desks import routing
 from server.flows.operations import rollback_guard, scratch_files
 from server.listener import Listener
@@ -125,8 +125,7 @@ def _explain(error: Exception) -> str:
         return "another program writes to it; stop that first"
     if isinstance(error, DatabaseDamagedError):
         return f"its {error} is missing or damaged; `chaski check` says what to do"
-    damaged = getattr(error, "sqlite_errorcode", 0) & 0xFF in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
-    return f"{error}; `chaski check` says what to do" if damaged else str(error)
+    return f"{error}; `chaski check` says what to do" if is_damage(error) else str(error)
 
 
 def _refuse_no_server(config: Config) -> None:

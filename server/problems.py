@@ -21,6 +21,7 @@ from werkzeug.exceptions import HTTPException
 from werkzeug.http import parse_accept_header
 
 from server.database.connection import DatabaseBusyError, DatabaseDamagedError, DatabaseGoneError
+from server.database.sqlite import is_damage
 from sync.errors import SyncError, join_sentences
 
 MEDIA_TYPE = "application/problem+json"
@@ -139,9 +140,9 @@ def _storage_problem(error: Exception) -> Problem | None:
         return Problem("storage.damaged")
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
         return Problem("storage.full")
-    code = getattr(error, "sqlite_errorcode", 0)
-    if code & 0xFF in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
+    if is_damage(error):
         return Problem("storage.damaged")
+    code = getattr(error, "sqlite_errorcode", 0)
     if not isinstance(error, sqlite3.OperationalError):
         return None
     if code in (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_SHMSIZE):

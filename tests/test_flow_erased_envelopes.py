@@ -5,6 +5,7 @@ A server may have lost many screenings, and tells of some of them only. The othe
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from collections.abc import Callable
 from contextlib import closing
@@ -17,13 +18,14 @@ import pytest
 from server.flows.intake import envelopes
 from server.problems import Problem
 from server.store import chains
-from support.clients import Office, PassingAnswer
+from support.clients import FORM, STORY, Office, PassingAnswer, answers
 from support.databases import writing_connection
 from sync.durations import DAY
+from sync.errors import SyncError
 from sync.exchange.courier_delivery import deliver_file
 from sync.exchange.messages import MAX_RANGES, MAX_RECEIPTED
 from sync.exchange.transport import Transport
-from sync.tablet import sync_client
+from sync.tablet import sync_client, sync_state_store
 from sync.tablet.client import Tablet
 from sync.tablet.outbox_database import transaction
 from test_flow_went_back import ALL, delete
@@ -349,3 +351,79 @@ def test_a_wipe_destroys_what_needs_no_receipt_before_its_slow_requests(
     assert len(left) > 3
     assert left[0] == (True, 2)
     assert set(left[1:]) == {(False, 0)}
+
+
+def test_old_receipts_of_a_courier_settle_nothing_that_the_server_lost(
+    office: Office, tablet: Tablet, tmp_path: Path
+) -> None:
+    fill(tablet, 30)
+    file, receipts = tablet.hand_over(tmp_path / "a.courier").path, tmp_path / "a.receipts"
+    assert file is not None
+    deliver_file(file, receipts, Transport(office.line.url), lambda done, all_: None)
+    tablet.sync()
+    damage_page(office, tablet.outbox.envelopes.list_stored()[0].id)
+    age(tablet)
+    while not tablet.outbox.envelopes.count_by_state()["rejected"]:
+        tablet.sync()
+    waiting = tablet.outbox.envelopes.count_by_state()["rejected"]
+    assert tablet.take_receipts(receipts).settled == 0
+    assert tablet.outbox.envelopes.count_by_state()["rejected"] == waiting
+
+
+@pytest.mark.parametrize("cause", ["full", "lost"])
+def test_what_arrives_after_a_wipe_is_erased_from_the_tablet_too(
+    office: Office, tablet: Tablet, monkeypatch: pytest.MonkeyPatch, cause: str
+) -> None:
+    """The server has no room, or a request was lost: the answer with the order has no receipts."""
+    monkeypatch.setattr(sync_state_store, "SENT_TWICE_BYTES", 100)
+    made = fill(tablet, 3)
+    if cause == "lost":
+        port, office.line.port = office.line.port, 1
+        with pytest.raises(SyncError, match=r"transport\.broken"):
+            tablet.sync()
+        office.line.port = port
+    give(office, tablet, "wipe")
+    if cause == "full":
+        office.line.answer = once(lambda passing: refuse(passing, 507, "storage.full"))
+        with pytest.raises(SyncError, match=r"storage\.full"):
+            tablet.sync()
+    tablet.sync()
+    assert (set(made) - set(office.stored()), on_board(tablet)) == (set(), set())
+    assert tablet.status().wiped
+
+
+@pytest.mark.parametrize("urgent", [2, 3])
+def test_a_wipe_leaves_the_order_of_urgency(
+    office: Office, tablet: Tablet, monkeypatch: pytest.MonkeyPatch, urgent: int
+) -> None:
+    later = [tablet.screen(FORM, answers(STORY[4]), TAKEN).jti for _ in range(6)]
+    first = [tablet.screen(FORM, answers(STORY[3]), TAKEN).jti for _ in range(urgent)]
+    give(office, tablet, "wipe")
+    monkeypatch.setattr(sync_client, "measure_rate", lambda *_: 20)
+    tablet.outbox.connection.execute("UPDATE place SET batch = 1, rate = 20")
+    tablet.sync()
+    stored = office.stored()
+    assert set(stored[:urgent]) == set(first)
+    assert set(stored) == {*first, *later}
+
+
+def test_a_busy_server_is_not_asked_a_second_time_at_once(office: Office, tablet: Tablet) -> None:
+    fill(tablet, 3)
+    tablet.sync()
+    age(tablet)
+    office.line.answer = lambda passing: refuse(passing, 503, "server.busy")
+    office.line.asked.clear()
+    with pytest.raises(SyncError, match=r"server\.busy"):
+        tablet.sync()
+    assert office.line.asked == ["POST /v1/sync"]
+
+
+def refuse(passing: PassingAnswer, status: int, code: str) -> None:
+    passing.status, passing.headers = status, {"Content-Type": "application/problem+json"}
+    passing.put(json.dumps({"code": code, "status": status}).encode())
+
+
+def once(change: Callable[[PassingAnswer], None]) -> Callable[[PassingAnswer], None]:
+    """A change of the first answer alone."""
+    left = [change]
+    return lambda passing: left.pop()(passing) if left else None

@@ -451,7 +451,7 @@ def test_a_running_server_without_its_generation_promises_nothing_and_says_why(f
     assert field.rows("select count(*) from envelopes") == [(0,)]
 
 
-@pytest.mark.parametrize("table", ["chains", "devices", "audit"])
+@pytest.mark.parametrize("table", ["devices", "audit"])
 def test_a_server_with_an_unreadable_table_promises_nothing_and_says_why(field: Field, table: str) -> None:
     tablet = field.tablet()
     message = field.message(tablet, field.envelope(tablet))

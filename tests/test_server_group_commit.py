@@ -17,7 +17,7 @@ from server.database.connection import Connection, Database
 from server.database.sqlite import SqliteDatabase
 from server.flows.operations import audit
 from server.problems import Problem
-from support.databases import writing_connection
+from support.databases import destroy_leaf, writing_connection
 from support.intake import Field, open_field
 from support.waiting import PATIENCE, wait_until
 from sync.documents.signed import Document
@@ -86,6 +86,23 @@ def together(db: Database, *works: Work) -> list[Future[Any]]:
         go()
         wait(told, PATIENCE)
     return told
+
+
+def test_work_that_reads_a_damaged_page_costs_the_others_nothing(db: Database, tmp_path: Path) -> None:
+    with db.write() as w:
+        w.execute("create table harmed (name text) strict")
+        w.executemany("insert into harmed values (?)", [(str(number) * 50,) for number in range(1_000)])
+    db.close()
+    file = tmp_path / "chaski.db"
+    SqliteDatabase(file).close()  # It makes the copies of the new table.
+    destroy_leaf(file, "harmed")
+    again = SqliteDatabase(file)
+    read = "select max(name) from harmed not indexed"
+    first, bad, last = together(again, keep("a"), lambda w: w.execute(read).fetchall(), keep("b"))
+    assert (first.result(), last.result(), kept(again)) == ("a", "b", ["a", "b"])
+    with pytest.raises(sqlite3.DatabaseError, match="malformed"):
+        bad.result()
+    again.close()
 
 
 @pytest.fixture

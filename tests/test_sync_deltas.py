@@ -128,10 +128,25 @@ def bomb(passing: PassingAnswer) -> None:
     passing.put(b"".join(each.to_bytes() for each in changed))
 
 
+def other_signature(passing: PassingAnswer) -> None:
+    """A delta of which the right content comes, with a signature that is not."""
+    changed = []
+    for each, wanted in zip(pieces_of(passing), wanted_in(passing.path), strict=True):
+        if each.coding == codings.DCZ:
+            dictionary = DICTIONARIES[wanted.dictionary]
+            body = codings.decode(each.body, codings.DCZ, most=2**22, dictionary=dictionary)
+            place = len(body.rstrip()) - 10
+            body = body[:place] + (b"B" if body[place : place + 1] == b"A" else b"A") + body[place + 1 :]
+            assert Document.parse(body).sha256 == each.sha
+            each = replace(each, body=codings.encode(body, codings.DCZ, level=3, dictionary=dictionary))
+        changed.append(each)
+    passing.put(b"".join(each.to_bytes() for each in changed))
+
+
 DICTIONARIES: dict[str, bytes] = {}
 
 
-@pytest.mark.parametrize("fault", [wrong_dictionary, other_result, bomb])
+@pytest.mark.parametrize("fault", [wrong_dictionary, other_result, other_signature, bomb])
 def test_a_damaged_delta_refuses_nothing_the_whole_version_comes(office: Office, tablet: Tablet, fault: Change) -> None:
     [first] = in_use(tablet).values()
     on_board = tablet.outbox.documents.get(f"bundle/{first}")

@@ -13,7 +13,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar
@@ -260,7 +260,8 @@ class SqliteDatabase:
         """Run `work` in a transaction shared with other callers. Returns its result after the commit.
 
         One commit costs the same for one caller or many (group commit). The first caller leads: it runs the work of all
-        callers that arrived during the commit before. Work that fails rolls back alone. A failed commit fails for all.
+        callers that arrived during the commit before. Work that fails rolls back alone. A failed commit fails for all,
+        unless a damaged page is the cause, which one of them read: then each has a transaction of its own.
         A caller that no leader takes within twice WRITE_PATIENCE leaves with DatabaseBusyError.
         """
         future: Future[T] = Future()
@@ -291,6 +292,11 @@ class SqliteDatabase:
             with self.write() as w:
                 outcomes = [_attempt(w, work) for work, _ in batch]
         except BaseException as error:
+            if len(batch) > 1 and isinstance(error, sqlite3.Error) and is_damage(error):
+                for each in batch:
+                    with suppress(Exception):  # Its caller gets it.
+                        self._run_batch([each])
+                return
             for _, waiting in batch:
                 waiting.set_exception(error)
             raise
@@ -321,6 +327,13 @@ class SqliteDatabase:
         with self._lock:
             for connection in [*self._readers, self._writer]:
                 connection.conn.close()
+
+
+def is_damage(error: Exception) -> bool:
+    """Return True if a page or a text is not as SQLite wrote it. It commits nothing of a transaction that met such a
+    page."""
+    is_page = getattr(error, "sqlite_errorcode", 0) & 0xFF in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+    return is_page or (isinstance(error, sqlite3.OperationalError) and "decode to UTF-8" in str(error))
 
 
 def log_of(database: Path) -> Path:

@@ -84,16 +84,17 @@ def same_identity(c: Connection, stored: EnvelopeRecord, *, most: int) -> list[E
 
 def get_body(c: Connection, id_: str) -> bytes | None:
     """Return the exact bytes of an envelope, or None."""
-    found = c.row("select body from envelopes where id = ?", [id_])
+    found = c.row("select cast(body as blob) as body from envelopes where id = ?", [id_])
     return found["body"] if found else None
 
 
-def repair_envelope(w: Connection, envelope: Envelope) -> None:
-    """Replace a stored envelope's damaged bytes and columns by those of the same envelope, and clear its mark."""
+def repair_envelope(w: Connection, envelope: Envelope) -> bool:
+    """Replace a stored envelope's damaged bytes and columns by those of the same envelope, and clear its mark. Returns
+    False if the row has another id than its index entry says: it may be another screening's."""
     header = envelope.header
-    w.execute(
-        "update envelopes set dev = ?, jti = ?, chain = ?, seq = ?, kseq = ?, prev = ?, kid = ?, body = ?, size = ?"
-        " where id = ?",
+    done = w.execute(
+        "update envelopes not indexed set dev = ?, jti = ?, chain = ?, seq = ?, kseq = ?, prev = ?, kid = ?, body = ?,"
+        " size = ? where arrival = (select arrival from envelopes where id = ?) and id = ?",
         [
             header.dev,
             header.jti,
@@ -105,9 +106,11 @@ def repair_envelope(w: Connection, envelope: Envelope) -> None:
             envelope.raw,
             len(envelope.raw),
             envelope.id,
+            envelope.id,
         ],
     )
     clear_damaged(w, envelope.id)
+    return done.rowcount == 1
 
 
 def mark_damaged(w: Connection, id_: str, *, at: int) -> None:

@@ -35,7 +35,7 @@ MAX_RANGES = 64
 GZIP_FROM_BYTES = 384
 """A shorter body stays plain: packing the response to one screening, about 350 bytes, costs more time than it saves."""
 _HAVE = ("trust", "registry", "manifest", "orders")
-_STATUS = re.compile(r"[a-z_]{1,32}")
+STATUS = re.compile(r"[a-z_]{1,32}")
 
 
 @dataclass(frozen=True)
@@ -339,7 +339,7 @@ def read_response(
         manifest=_document(members, "manifest"),
         forms=members.text("forms", TEXT, default=""),
         events=tuple(
-            Event(entry.text("id", SHA256_HEX), entry.text("status", _STATUS), entry.integer("at"))
+            Event(entry.text("id", SHA256_HEX), entry.text("status", STATUS), entry.integer("at"))
             for entry in members.objects("events")
         ),
         orders=_documents(members, "orders"),

@@ -248,7 +248,7 @@ class EnvelopeStore:
         A receipt repeated keeps the time of the first one, from which the envelope's last days count.
         """
         self._db.executemany(
-            "UPDATE envelope SET state = ?1, outcome = ?2, at = ?3, was_lost = 0,"
+            "UPDATE envelope SET state = ?1, outcome = ?2, at = ?3, was_lost = was_lost AND ?1 = 'rejected',"
             " urgency = iif(?1 = 'receipted', x'', urgency), arrived = arrived OR ?1 = 'receipted'"
             " WHERE id = ?4 AND state <> 'purged' AND NOT (state = 'receipted' AND ?1 = 'receipted')",
             [

@@ -25,6 +25,7 @@ from sync.wire.encoding import unb64u
 _SAVED_BYTES = 16 * 1024  # So many bytes may be lost if the machine stops during a download, or a quarter of a piece.
 _CONTENT_RANGE = re.compile(r"bytes ([0-9]{1,9})-")
 _STREAM_FAULTS = ("transport.bad_stream", "transport.bad_coding", "transport.too_large")
+_FAULTS_OF_A_DELTA = ("signed.", "document.", "encoding.", "transport.", "bundle.wrong_version")
 _LATER = (429, 502, 503, 504, 507)  # The statuses of a server that may send the rest of a stream another time.
 
 
@@ -141,16 +142,12 @@ class FormDownload:
             return
         try:
             body = self._restore(piece, wanted)
+            self.accept(piece.sha, body)
         except SyncError as wrong:
-            if piece.coding == codings.DCZ and wanted.dictionary:
+            if piece.coding == codings.DCZ and wanted.dictionary and wrong.code.startswith(_FAULTS_OF_A_DELTA):
                 self._left.discard(piece.sha)  # It is asked for again, without a dictionary.
             else:
                 self._refuse(piece.sha, wrong)
-            return
-        try:
-            self.accept(piece.sha, body)
-        except SyncError as wrong:
-            self._refuse(piece.sha, wrong)
             return
         self.store.update({f"bundle/{piece.sha}": body})
         self._left.discard(piece.sha)

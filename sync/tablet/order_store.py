@@ -41,10 +41,10 @@ class OrderStore:
             self._db.execute("UPDATE place SET wiping = ?", (number,))
 
     def count_unwiped(self) -> int:
-        """Return how many receipted envelopes a wipe has still to erase; 0 without a wipe."""
+        """Return how many receipted envelopes a wipe has still to erase, those that were sent after it among them."""
         return int(
             self._db.execute(
-                "SELECT COUNT(*) FROM envelope WHERE state = 'receipted' AND (SELECT wiping FROM place)"
+                "SELECT COUNT(*) FROM envelope WHERE state = 'receipted' AND (SELECT wiping OR wiped FROM place)"
             ).fetchone()[0]
         )
 

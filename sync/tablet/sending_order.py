@@ -60,6 +60,7 @@ class SendingOrder:
 
     def __init__(self, find_key: Callable[[], bytes], draw_key: Callable[[], bytes]) -> None:
         self._find_key, self._draw_key = find_key, draw_key
+        self._read = dict[tuple[str, bytes], int]()  # A wipe destroys the key while they still wait.
 
     def seal_urgency(self, jti: str, urgency: str) -> bytes:
         """Return the code of a screening's urgency; no bytes if it is not known."""
@@ -70,11 +71,10 @@ class SendingOrder:
 
     def ranks(self, codes: list[tuple[str, bytes]]) -> list[int]:
         """Return the rank of each screening (jti, code): 0 is sent first. A code that cannot be read gives 0."""
-        key = self._find_key()
-        if not key:
-            return [FIRST] * len(codes)
-        cipher = _cipher(key)
-        return [_open_rank(cipher, jti, code) if code else FIRST for jti, code in codes]
+        if key := self._find_key():
+            cipher = _cipher(key)
+            self._read = {each: _open_rank(cipher, *each) for each in codes if each[1]}
+        return [self._read.get(each, FIRST) for each in codes]
 
 
 def _cipher(key: bytes) -> AESGCM:

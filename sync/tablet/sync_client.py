@@ -123,8 +123,8 @@ def _exchange(context: SyncContext, result: DeliveryResult) -> None:
 
     A refusal has receipts too: no copied key can keep screenings back. In one sync the tablet proves once what it was
     told, and offers once what the server lost (SPEC 11.3 rule 10). Without space there the next request has none. A
-    question before erasing that fails is left out: it must not keep back a screening. A wipe goes on as long as each
-    request erases something.
+    question before erasing that fails is left out, or it would keep back a screening; a busy server is left alone. A
+    wipe goes on as long as each request erases something.
     """
     proof, repaired, proved, offered, unwiped, asks = b"", False, False, False, sys.maxsize, True
     for left in reversed(range(MAX_ROUNDS)):
@@ -139,7 +139,7 @@ def _exchange(context: SyncContext, result: DeliveryResult) -> None:
                 result.failure = refused
                 continue
             items = _recover(context, batch, refused, result, again=repaired)
-            if not left or (items is None and not batch.erasable):
+            if not left or (items is None and (not batch.erasable or refused.code == "server.busy")):
                 raise
             asks, repaired = asks and items is not None, not items
             result.sent += len(batch.envelopes) if items else 0

@@ -40,8 +40,8 @@ class SyncStateStore:
         such a request counts as lost until it is answered.
         """
         with transaction(self._db):
-            number, size, rate, wiping = self._db.execute(
-                "SELECT request + 1, batch, rate, wiping FROM place"
+            number, size, rate, is_wiped = self._db.execute(
+                "SELECT request + 1, batch, rate, wiping OR wiped FROM place"
             ).fetchone()
             unanswered = self._envelopes.sent_ids()
             size = 1 if unanswered else size
@@ -53,7 +53,7 @@ class SyncStateStore:
             if len(sent) == 1:  # Of several it is not known which one the line did not bear.
                 self._envelopes.count_broken(sent[0], 1)
             share = line // (QUESTION_BYTES * (SHARE_OF_QUESTIONS if sent else 1))
-            before, questions = _erased_before(wiping, now), min(size, max(1, share) if line else size)
+            before, questions = _erased_before(is_wiped, now), min(size, max(1, share) if line else size)
             erasable = () if unanswered or not asks else self._envelopes.list_erasable(before, questions)
             self._db.execute("UPDATE place SET request = ?, batch = ?", (number, 1 if erasable else size))
         self._counters.write_checkpoint()
@@ -88,11 +88,12 @@ class SyncStateStore:
         envelopes are sent again.
 
         An envelope is erased if this response has a receipt for it and its first one is 30 days old by the server's
-        clock and the tablet's, or a wipe is unfinished. One of the clocks may be wrong; then it stays too long.
+        clock and the tablet's, or the tablet is being wiped or was. One of the clocks may be wrong; then it stays too
+        long.
         """
         with transaction(self._db):
-            generation, size, chain, seq, wiping = self._db.execute(
-                "SELECT generation, batch, chain, seq, wiping FROM place"
+            generation, size, chain, seq, is_wiped = self._db.execute(
+                "SELECT generation, batch, chain, seq, wiping OR wiped FROM place"
             ).fetchone()
             size = batch.size or size
             renewed = generation not in ("", result.generation)
@@ -101,7 +102,7 @@ class SyncStateStore:
                 self._db.execute("UPDATE ended SET reached = 0")
             self._settle(batch, result)
             done = [identity for identity, outcome in result.receipts if outcome != "rejected"]
-            erased = self._envelopes.erase(done, _erased_before(wiping, min(result.at, result.here)))
+            erased = self._envelopes.erase(done, _erased_before(is_wiped, min(result.at, result.here)))
             self._record_told(result)
             self._record_events(result)
             grown = min(size * 2, MAX_ENVELOPES) if batch.envelopes or batch.erasable else size
@@ -212,6 +213,6 @@ def _may_be_sent_twice(envelope: StoredEnvelope) -> bool:
     return len(envelope.raw) <= SENT_TWICE_BYTES and envelope_id(envelope.raw) == envelope.id
 
 
-def _erased_before(wiping: int, now: int) -> int:
+def _erased_before(is_wiped: int, now: int) -> int:
     """Return the time before which an envelope must have its receipt to be erased."""
-    return ALWAYS if wiping else now - KEPT_AFTER_RECEIPT
+    return ALWAYS if is_wiped else now - KEPT_AFTER_RECEIPT

@@ -39,14 +39,14 @@ def edit_by_hand(database: Path, sql: str) -> None:
 
 
 def destroy_leaf(database: Path, table: str) -> int:
-    """Overwrite a page with rows of a table in a closed database: the second one, if there are several. Returns its
-    number."""
+    """Overwrite a leaf of a table or an index in a closed database: the second one, if there are several. Returns the
+    number of its page."""
     with closing(sqlite3.connect(database)) as c:
         (page,) = c.execute("select rootpage from sqlite_master where name = ?", [table]).fetchone()
         c.execute("pragma wal_checkpoint(truncate)")
     content = bytearray(database.read_bytes())
     size = int.from_bytes(content[16:18])
-    while content[(page - 1) * size] == 5:  # A page of branches (file format of SQLite, 1.6).
+    while content[(page - 1) * size] in (2, 5):  # A page of branches (file format of SQLite, 1.6).
         start = (page - 1) * size
         cells = int.from_bytes(content[start + 3 : start + 5])
         second = start + int.from_bytes(content[start + 14 : start + 16]) if cells > 1 else start + 8

@@ -97,12 +97,12 @@ class _Stored:
 
 def _commit(db: Database, call: _Call) -> _Stored:
     ids = [arrival.id for arrivals in call.by_tablet.values() for arrival in arrivals]
-    return damaged_pages.commit(db, ids, lambda w, unreadable: _store(w, call, unreadable), now=call.now)
+    return damaged_pages.commit(db, ids, lambda w, left_out: _store(w, call, left_out or ()), now=call.now)
 
 
-def _store(w: Connection, call: _Call, unreadable: Collection[str] | None) -> _Stored:
+def _store(w: Connection, call: _Call, left_out: Collection[str]) -> _Stored:
     items = {
-        dev: _store_tablet(w, dev, damaged_pages.leave_out(arrivals, unreadable or ()), call)
+        dev: _store_tablet(w, dev, damaged_pages.leave_out(arrivals, left_out), call)
         for dev, arrivals in sorted(call.by_tablet.items())
     }
     left = courier_receipt.limit_left(sorted(meta.left_generations(w)))
@@ -111,6 +111,8 @@ def _store(w: Connection, call: _Call, unreadable: Collection[str] | None) -> _S
 
 def _store_tablet(w: Connection, dev: str, arrivals: Sequence[ParsedEnvelope], call: _Call) -> list[ReceiptItem]:
     """Store the envelopes of one tablet. Without space for it none is stored, and a work item says so."""
+    if all(each.envelope is None for each in arrivals):  # A damaged page may be the tablet's own.
+        return [ReceiptItem(each.id, "rejected", code=each.code) for each in arrivals]
     device = devices.get_device(w, dev)
     if device is None:  # It was there when its signature was verified.
         return [ReceiptItem(each.id, "rejected", code=UNKNOWN_DEVICE) for each in arrivals]

@@ -1,40 +1,85 @@
 """Stores arriving envelopes although a page of the database is damaged. The sync request and the courier call it.
 
 A transaction that has read a damaged page cannot be committed: SQLite refuses all else that it wrote, too. So it runs
-again without the envelopes whose stored rows cannot be read. One bad page must not keep other screenings out.
+again without the envelopes that a bad page concerns: their stored rows cannot be read, or a new row cannot be entered
+into an index. One bad page must not keep other screenings out.
 """
 
 from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable, Collection, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 from typing import TypeVar
 
 from server.database.connection import Connection, Database
+from server.database.sqlite import is_damage
 from server.flows import damage
 from server.flows.damage import Fault
 from server.flows.intake.envelopes import NOT_STORED, ParsedEnvelope
 from server.store import envelopes
 
 T = TypeVar("T")
+Work = Callable[[Connection, Collection[str] | None], T]
 
 
-def commit(db: Database, ids: Sequence[str], work: Callable[[Connection, Collection[str] | None], T], *, now: int) -> T:
+def commit(db: Database, ids: Sequence[str], work: Work[T], *, now: int) -> T:
     """Run `work` in a transaction shared with others, and return its result after the commit.
 
-    If a damaged page ends the transaction, `work` runs a second time. It gets None in the first run; in the second one,
-    those of the envelopes `ids` that cannot be read: it must leave them out, and must not look for losses. They are put
-    on the work list. Raises the error of the second run.
+    If a damaged page ends the transaction, `work` runs again. It gets None in the first run; then those of the
+    envelopes `ids` that a damaged page concerns. It must leave them out, and read nothing that can wait. The damage is
+    put on the work list. Raises the error of the last run.
     """
     try:
         return db.group_commit(lambda w: work(w, None))
     except sqlite3.DatabaseError as error:
-        if getattr(error, "sqlite_errorcode", 0) & 0xFF != sqlite3.SQLITE_CORRUPT:
+        if not is_damage(error):
             raise
-    unreadable = [id_ for id_ in ids if not _is_readable(db.read(), id_)]
-    damage.report_faults(db, [Fault("envelope.changed", id_) for id_ in unreadable], now=now)
-    return db.group_commit(lambda w: work(w, unreadable))
+    concerned = _find_concerned(db, set(ids), work)
+    codes = {id_: "pages.damaged" if _is_readable(db.read(), id_) else "envelope.changed" for id_ in concerned}
+    faults = [Fault(code, id_) for id_, code in sorted(codes.items())] or [Fault("pages.damaged", "intake")]
+    with suppress(sqlite3.DatabaseError):  # The work list may be what is damaged. The log has the error in any case.
+        damage.report_faults(db, faults, now=now)
+    return db.group_commit(lambda w: work(w, concerned))
+
+
+def _find_concerned(db: Database, ids: set[str], work: Work[object]) -> set[str]:
+    """Return the envelopes with which `work` meets a damaged page; none if it meets one without any. It tries them by
+    halves beside those that have proved good, and changes nothing."""
+    good: set[str] = set()
+    groups = [sorted(ids)] if _is_unharmed(db, partial(_run_without, work, ids)) else []
+    if not groups:
+        return set()
+    while groups:
+        group = groups.pop()
+        if _is_unharmed(db, partial(_run_without, work, ids - good.union(group))):
+            good |= {*group}
+        elif len(group) > 1:
+            groups += [group[len(group) // 2 :], group[: len(group) // 2]]
+    return ids - good
+
+
+def _run_without(work: Work[object], left_out: Collection[str], w: Connection) -> None:
+    work(w, left_out)
+
+
+class _DoneError(Exception):
+    """Ends a transaction whose changes are not wanted."""
+
+
+def _is_unharmed(db: Database, work: Callable[[Connection], object]) -> bool:
+    # Each trial has a transaction of its own: after a damaged page all else in a transaction fails, too.
+    try:
+        with suppress(_DoneError), db.write() as w:
+            work(w)
+            raise _DoneError
+    except sqlite3.DatabaseError as error:
+        if not is_damage(error):
+            raise
+        return False
+    return True
 
 
 def leave_out(arrivals: Iterable[ParsedEnvelope], unreadable: Collection[str]) -> list[ParsedEnvelope]:

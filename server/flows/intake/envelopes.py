@@ -11,6 +11,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from server.database.connection import Connection, savepoint
+from server.database.sqlite import is_damage
 from server.flows import damage
 from server.flows.damage import Fault
 from server.flows.desks import referrals, routing, tablet_budget
@@ -82,6 +83,10 @@ def inspect_envelope(
         return ParsedEnvelope(envelope_id(raw), None, None, UNKNOWN_DEVICE)
     except SyncError as error:
         return ParsedEnvelope(envelope_id(raw), None, None, error.code)
+    except sqlite3.DatabaseError as error:  # Its tablet stands on a damaged page, which concerns no other tablet.
+        if not is_damage(error):
+            raise
+        return ParsedEnvelope(envelope_id(raw), None, None, NOT_STORED)
     return ParsedEnvelope(envelope.id, envelope, _open_route(envelope, route_keys), "")
 
 
@@ -139,23 +144,18 @@ def _store_batch(w: Connection, arrivals: Sequence[ParsedEnvelope], sender: _Sen
     try:
         with savepoint(w):
             return _store_together(arrivals, sender, SharedFacts(w, now=sender.now))
-    except sqlite3.DatabaseError as error:
-        if not _concerns_one_row(error):
-            raise
+    except sqlite3.IntegrityError:
         return [_store_alone(w, arrival, sender) for arrival in arrivals]
 
 
 def _store_alone(w: Connection, arrival: ParsedEnvelope, sender: _Sender) -> ReceiptItem:
-    # A constraint of the tables, or a damaged page, rejects one envelope. It stays on the tablet and is counted; the
-    # others are stored.
+    # A constraint of the tables rejects one envelope. It stays on the tablet and is counted; the others are stored.
     try:
         with savepoint(w):
             device = devices.get_device(w, sender.device.dev) or sender.device  # What it stored has grown.
             facts = SharedFacts(w, now=sender.now)
             return _store_together([arrival], replace(sender, device=device), facts)[0]
-    except sqlite3.DatabaseError as error:
-        if not _concerns_one_row(error):
-            raise
+    except sqlite3.IntegrityError:
         return _count_rejection(w, arrival.id, NOT_STORED, sender)
 
 
@@ -210,12 +210,15 @@ def _repair(w: Connection, envelope: Envelope, now: int) -> AuditEvent:
     """Replace damaged stored bytes by the good ones that arrived: `duplicate` promises that these are stored."""
     try:
         with savepoint(w):
-            envelopes.repair_envelope(w, envelope)
+            is_done = envelopes.repair_envelope(w, envelope)
     except sqlite3.DatabaseError as error:
-        if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_CORRUPT:
+        if not is_damage(error):
             raise
-        w.execute("reindex envelopes")  # The damaged value stands in the row alone, and its index entry was not found.
-        envelopes.repair_envelope(w, envelope)
+        is_done = False
+    if not is_done:
+        w.execute("reindex envelopes")  # An index entry is damaged, or is right where the row is not.
+        if not envelopes.repair_envelope(w, envelope):
+            raise sqlite3.IntegrityError("no row has this id")
     damage.close_repaired(w, now=now)
     return AuditEvent("envelope.repaired", envelope.header.dev, envelope.id)
 
@@ -225,22 +228,13 @@ def find_duplicate(w: Connection, id_: str, *, now: int) -> ReceiptItem | None:
 
     A damaged one gets no receipt, so the tablet sends it again while it still has it.
     """
-    try:
-        stored = envelopes.get_envelope(w, id_)
-        if stored is None:
-            return None
-        if envelope_id(envelopes.get_body(w, id_) or b"") == id_:
-            return ReceiptItem(id_, "duplicate", stored.seq)
-    except sqlite3.DatabaseError as error:
-        if not _concerns_one_row(error):
-            raise
+    stored = envelopes.get_envelope(w, id_)
+    if stored is None:
+        return None
+    if envelope_id(envelopes.get_body(w, id_) or b"") == id_:
+        return ReceiptItem(id_, "duplicate", stored.seq)
     damage.record_faults(w, [Fault("envelope.changed", id_)], now=now)
     return None
-
-
-def _concerns_one_row(error: sqlite3.DatabaseError) -> bool:
-    # A constraint of the tables, or damaged pages, which Python reports as the base class itself.
-    return isinstance(error, sqlite3.IntegrityError) or type(error) is sqlite3.DatabaseError
 
 
 def _count_rejection(w: Connection, id_: str, code: str, sender: _Sender) -> ReceiptItem:

@@ -32,6 +32,7 @@ from server.store import devices, documents, meta, statuses, worklist
 from server.store.audit import SERVER
 from server.store.chains import Gap
 from server.store.devices import Device, TabletReport
+from server.store.statuses import StatusEvent
 from sync.documents import receipt
 from sync.documents.receipt import ReceiptItem, Receipts
 from sync.documents.signed import Document
@@ -39,7 +40,8 @@ from sync.errors import SyncError
 from sync.exchange import messages
 from sync.exchange.messages import Event, Message, Request, Response
 from sync.keys.key_pairs import VerifyKey, key_id
-from sync.wire.encoding import canonical
+from sync.wire.encoding import MAX_INTEGER, canonical
+from sync.wire.json_object import SHA256_HEX
 
 EVENTS_AT_ONCE = 200
 MOST_SKIPPED = 2**20
@@ -76,7 +78,7 @@ def answer_request(
     try:
         ids = [*call.request.pending, *(arrival.id for arrival in call.arrivals)]
         applied = damaged_pages.commit(
-            db, ids, lambda w, unreadable: apply_call(w, _leave_out(call, unreadable), keys), now=now
+            db, ids, lambda w, left_out: apply_call(w, _leave_out(call, left_out), keys), now=now
         )
     except Problem as error:
         if error.code == "storage.quota":
@@ -101,12 +103,12 @@ def read_call(
     return Call(dev, request, digest, arrivals, _read_proof(db, request), rulebook, budget, now)
 
 
-def _leave_out(call: Call, unreadable: Collection[str] | None) -> Call:
-    if unreadable is None:
+def _leave_out(call: Call, ids: Collection[str] | None) -> Call:
+    if ids is None:
         return call
-    pending = tuple(id_ for id_ in call.request.pending if id_ not in unreadable)
+    pending = tuple(id_ for id_ in call.request.pending if id_ not in ids)
     request = replace(call.request, pending=pending, receipted={})
-    return replace(call, request=request, arrivals=damaged_pages.leave_out(call.arrivals, unreadable))
+    return replace(call, request=request, arrivals=damaged_pages.leave_out(call.arrivals, ids), is_reduced=True)
 
 
 def _refuse(applied: Applied, response: Response) -> NumberRefusedError:
@@ -128,7 +130,8 @@ def _report_quota(db: Database, dev: str, budget: StorageBudget, *, now: int) ->
 @dataclass(frozen=True)
 class Call:
     """A verified request of the tablet `dev`, the SHA-256 of its bytes, its envelopes, and what applies to it. `proof`:
-    the receipts by which it proves that the server knew more."""
+    the receipts by which it proves that the server knew more. `is_reduced`: its answer has no status events, because of
+    a damaged page."""
 
     dev: str
     request: Request
@@ -138,6 +141,7 @@ class Call:
     rulebook: Rulebook
     budget: StorageBudget
     now: int
+    is_reduced: bool = False
 
 
 @dataclass(frozen=True)
@@ -285,11 +289,7 @@ def _build_response(
     """Return the documents above the tablet's numbers, the new status events of its screenings, and the numbers to
     send again; and the cursors before and after each event."""
     w, dev, request = shared.w, call.dev, call.request
-    # A cursor is valid in one generation of the database. After a restore the server sends all status events from the
-    # start, and so it does for a cursor that it cannot have given: the database went back.
-    is_ours = request.generation == generation and 0 < request.cursor <= shared.ask(statuses.last_cursor)
-    cursor = request.cursor if is_ours else 0
-    events, newer = statuses.list_since(w, dev, cursor, EVENTS_AT_ONCE), _list_newer(shared, request)
+    (cursor, events), newer = _list_events(shared, call, generation), _list_newer(shared, request)
     response = Response(
         dev=dev,
         n=request.n,
@@ -308,6 +308,27 @@ def _build_response(
         prove=rollback_guard.contradicts(w, request.generation, request.told, own=generation),
     )
     return response, [cursor, *(event.cursor for event in events)]
+
+
+def _list_events(shared: SharedFacts, call: Call, generation: str) -> tuple[int, list[StatusEvent]]:
+    """Return the cursor from which the tablet's new status events count, and the events. One with a damaged value is
+    left out, or the tablet would refuse the response.
+
+    A cursor is valid in one generation of the database. After a restore the server sends all status events from the
+    start, and so it does for a cursor that it cannot have given: the database went back.
+    """
+    cursor = call.request.cursor if call.request.generation == generation else 0
+    if call.is_reduced:
+        return cursor, []
+    if cursor > shared.ask(statuses.last_cursor):
+        cursor = 0
+    found = statuses.list_since(shared.w, call.dev, cursor, EVENTS_AT_ONCE)
+    return cursor, [each for each in found if _is_sound(each)]
+
+
+def _is_sound(event: StatusEvent) -> bool:
+    is_time = type(event.at) is int and abs(event.at) <= MAX_INTEGER
+    return is_time and bool(SHA256_HEX.fullmatch(event.envelope) and messages.STATUS.fullmatch(event.status))
 
 
 def _list_newer(shared: SharedFacts, request: Request) -> dict[str, tuple[Document, ...]]:
