@@ -11,7 +11,6 @@ import sqlite3
 from collections.abc import Callable, Collection, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import replace
-from functools import partial
 from typing import TypeVar
 
 from server.database.connection import Connection, Database
@@ -48,32 +47,27 @@ def commit(db: Database, ids: Sequence[str], work: Work[T], *, now: int) -> T:
 def _find_concerned(db: Database, ids: set[str], work: Work[object]) -> set[str]:
     """Return the envelopes with which `work` meets a damaged page; none if it meets one without any. It tries them by
     halves beside those that have proved good, and changes nothing."""
-    good: set[str] = set()
-    groups = [sorted(ids)] if _is_unharmed(db, partial(_run_without, work, ids)) else []
-    if not groups:
+    if not _is_unharmed(db, work, ids):
         return set()
+    good, groups = set[str](), [sorted(ids)]
     while groups:
         group = groups.pop()
-        if _is_unharmed(db, partial(_run_without, work, ids - good.union(group))):
+        if _is_unharmed(db, work, ids - good.union(group)):
             good |= {*group}
         elif len(group) > 1:
             groups += [group[len(group) // 2 :], group[: len(group) // 2]]
     return ids - good
 
 
-def _run_without(work: Work[object], left_out: Collection[str], w: Connection) -> None:
-    work(w, left_out)
-
-
 class _DoneError(Exception):
     """Ends a transaction whose changes are not wanted."""
 
 
-def _is_unharmed(db: Database, work: Callable[[Connection], object]) -> bool:
+def _is_unharmed(db: Database, work: Work[object], left_out: Collection[str]) -> bool:
     # Each trial has a transaction of its own: after a damaged page all else in a transaction fails, too.
     try:
         with suppress(_DoneError), db.write() as w:
-            work(w)
+            work(w, left_out)
             raise _DoneError
     except sqlite3.DatabaseError as error:
         if not is_damage(error):
@@ -82,12 +76,9 @@ def _is_unharmed(db: Database, work: Callable[[Connection], object]) -> bool:
     return True
 
 
-def leave_out(arrivals: Iterable[ParsedEnvelope], unreadable: Collection[str]) -> list[ParsedEnvelope]:
-    """Return the arrivals, those of `unreadable` as rejected: they stay on their tablet."""
-    return [
-        replace(each, envelope=None, route=None, code=NOT_STORED) if each.id in unreadable else each
-        for each in arrivals
-    ]
+def leave_out(arrivals: Iterable[ParsedEnvelope], ids: Collection[str]) -> list[ParsedEnvelope]:
+    """Return the arrivals, those among `ids` as rejected: they stay on their tablet."""
+    return [replace(each, envelope=None, route=None, code=NOT_STORED) if each.id in ids else each for each in arrivals]
 
 
 def _is_readable(c: Connection, id_: str) -> bool:
