@@ -5,6 +5,7 @@ A server may have lost many screenings, and tells of some of them only. The othe
 
 from __future__ import annotations
 
+import itertools
 import json
 import sqlite3
 from collections.abc import Callable
@@ -20,10 +21,12 @@ from server.problems import Problem
 from server.store import chains
 from support.clients import FORM, STORY, Office, PassingAnswer, answers
 from support.databases import writing_connection
+from sync.documents import receipt
+from sync.documents.signed import Document
 from sync.durations import DAY
 from sync.errors import SyncError
 from sync.exchange.courier_delivery import deliver_file
-from sync.exchange.messages import MAX_RANGES, MAX_RECEIPTED
+from sync.exchange.messages import MAX_RANGES, MAX_RECEIPTED, Response
 from sync.exchange.transport import Transport
 from sync.tablet import sync_client, sync_state_store
 from sync.tablet.client import Tablet
@@ -416,6 +419,31 @@ def test_a_busy_server_is_not_asked_a_second_time_at_once(office: Office, tablet
     with pytest.raises(SyncError, match=r"server\.busy"):
         tablet.sync()
     assert office.line.asked == ["POST /v1/sync"]
+
+
+@pytest.mark.parametrize("turns", [2, 3])
+def test_servers_that_answer_in_turn_do_not_get_everything_again_and_again(
+    office: Office, tablet: Tablet, turns: int
+) -> None:
+    """Behind one address are several that were restored apart."""
+    made = fill(tablet, 30)
+    tablet.sync()
+    made += fill(tablet, 3)
+    generations = itertools.cycle(letter * 11 for letter in "ABC"[:turns])
+
+    server = office.field.services.keys.signing
+
+    def take_turn(answer: Response) -> Response:
+        generation, receipts = next(generations), answer.receipts
+        if receipts is not None:
+            receipts = Document.of({**receipts.content, "generation": generation}, receipt.TYP, server)
+        return replace(answer, generation=generation, receipts=receipts)
+
+    office.line.answer = resigned(office, server, take_turn)
+    assert tablet.sync().requests <= turns + 1
+    office.line.answer = lambda _: None
+    tablet.sync()
+    assert set(office.stored()) == set(made)
 
 
 def refuse(passing: PassingAnswer, status: int, code: str) -> None:

@@ -127,6 +127,7 @@ def _exchange(context: SyncContext, result: DeliveryResult) -> None:
     wipe goes on as long as each request erases something.
     """
     proof, repaired, proved, offered, unwiped, asks = b"", False, False, False, sys.maxsize, True
+    generations: list[str] = []
     for left in reversed(range(MAX_ROUNDS)):
         context.outbox.envelopes.set_aside_damaged(partial(_is_signed, context.key.public), context.clock())
         held = context.outbox.sync_state.load().proof  # The response may begin another generation, with other receipts.
@@ -154,7 +155,7 @@ def _exchange(context: SyncContext, result: DeliveryResult) -> None:
         wiping, unwiped = unwiped, context.outbox.orders.count_unwiped()
         more = proof or answer.response.more or context.outbox.sync_state.has_more(context.clock())
         more = more or 0 < unwiped < wiping
-        if _is_stuck(answer) or result.failure or not more:
+        if _comes_back(answer.response.generation, generations) or _is_stuck(answer) or result.failure or not more:
             return
 
 
@@ -186,6 +187,14 @@ def _is_signed(key: VerifyKey, raw: bytes) -> bool:
     except SyncError:
         return False
     return True
+
+
+def _comes_back(generation: str, seen: list[str]) -> bool:
+    """Whether a generation that was left in this delivery is back: two servers answer in turn, each without what the
+    other one has, and would get everything again and again."""
+    if generation not in seen:
+        seen.append(generation)
+    return generation != seen[-1]
 
 
 def _is_stuck(answer: _VerifiedAnswer) -> bool:
