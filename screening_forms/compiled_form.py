@@ -30,6 +30,7 @@ _REASONS = {
 _ADDED_SINCE: Mapping[str, Any] = {"audio": {}, "fell_back": {}, "free_text": {}}
 """Members that later releases added. A form without them is read with these values."""
 _TYPES = {"str": str, "int": int, "tuple": tuple, "Mapping": Mapping}
+"""The types of the members, by the name that their annotation begins with."""
 
 
 @dataclass(frozen=True)

@@ -374,7 +374,7 @@ def test_old_receipts_of_a_courier_settle_nothing_that_the_server_lost(
 
 
 @pytest.mark.parametrize("cause", ["full", "lost"])
-def test_what_arrives_after_a_wipe_is_erased_from_the_tablet_too(
+def test_screenings_that_arrive_after_a_wipe_are_erased_from_the_tablet_too(
     office: Office, tablet: Tablet, monkeypatch: pytest.MonkeyPatch, cause: str
 ) -> None:
     """The server has no room, or a request was lost: the answer with the order has no receipts."""

@@ -1,8 +1,9 @@
-"""Intake goes on beside a damaged page of the database: what the page concerns stays on its tablet, all else is
-stored."""
+"""Intake goes on beside a damaged page of the database: screenings that it concerns stay on their tablet, all others
+are stored."""
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import pytest
@@ -63,7 +64,9 @@ def test_a_tablet_on_a_damaged_page_holds_up_no_other_one(field: Field) -> None:
     damage_leaf(field, INDEXES[0])
     with run_servers(field) as (port, _):
         for _ in range(3):
-            answers = [post_message(port, field.message(each, field.envelope(each))) for each in tablets]
+            messages = [field.message(each, field.envelope(each)) for each in tablets]
+            with ThreadPoolExecutor(len(tablets)) as threads:
+                answers = list(threads.map(lambda message: post_message(port, message), messages))
             assert {answer.status for answer in answers} == {200}
 
 
@@ -88,7 +91,7 @@ def test_a_damaged_page_keeps_no_other_tablets_out_of_a_couriers_file(field: Fie
 
 
 @pytest.mark.parametrize("column", ["chain", "jti"])
-def test_a_text_that_is_none_any_more_costs_its_own_screening_the_receipt(field: Field, column: str) -> None:
+def test_a_text_that_is_not_utf_8_costs_only_its_own_screening_a_receipt(field: Field, column: str) -> None:
     tablet = field.tablet()
     good, bad, new = (field.envelope(tablet) for _ in range(3))
     field.push(tablet, good, bad)

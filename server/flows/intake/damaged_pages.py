@@ -28,8 +28,8 @@ def commit(db: Database, ids: Sequence[str], work: Work[T], *, now: int) -> T:
     """Run `work` in a transaction shared with others, and return its result after the commit.
 
     If a damaged page ends the transaction, `work` runs again. It gets None in the first run; then those of the
-    envelopes `ids` that a damaged page concerns. It must leave them out, and read nothing that can wait. The damage is
-    put on the work list. Raises the error of the last run.
+    envelopes `ids` that a damaged page concerns. It must leave them out, and skip losses and status events. The damage
+    is put on the work list. Raises the error of the last run.
     """
     try:
         return db.group_commit(lambda w: work(w, None))
